@@ -1,0 +1,228 @@
+package enrich
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/stackjoin/stackjoin/pkg/event"
+)
+
+// Words of the Elastic Common Schema 9.4 (event.kind, event.category and
+// event.type have closed lists of allowed values).
+
+func ecsKind(e *Event) string {
+	switch {
+	case e.Kind == event.Gap || e.Kind == event.Heartbeat:
+		return "metric"
+	case e.Lens.Inventory && e.Kind != event.Status:
+		return "state"
+	}
+	return "event"
+}
+
+func ecsCategory(k event.Kind) []string {
+	switch k {
+	case event.Process:
+		return []string{"process"}
+	case event.Socket, event.DNS:
+		return []string{"network"}
+	case event.HTTP, event.TLS:
+		return []string{"network", "web"}[:1]
+	case event.File:
+		return []string{"file"}
+	case event.Login:
+		return []string{"authentication", "session"}
+	}
+	return []string{"host"}
+}
+
+func ecsType(e *Event) []string {
+	switch e.Kind {
+	case event.Process:
+		if !e.Lens.Inventory {
+			return []string{"start"}
+		}
+	case event.Socket:
+		if !e.Lens.Inventory {
+			return []string{"connection"}
+		}
+	case event.DNS:
+		return []string{"protocol"}
+	case event.File:
+		return []string{fileType(e.Text(event.Verb))}
+	case event.Login:
+		return []string{"info"}
+	}
+	return []string{"info"}
+}
+
+func fileType(verb string) string {
+	switch strings.ToUpper(verb) {
+	case "CREATED", "CREATE":
+		return "creation"
+	case "DELETED", "DELETE", "UNLINK":
+		return "deletion"
+	case "UPDATED", "WRITE", "MOVED_TO", "MOVED_FROM", "ATTRIBUTES_MODIFIED":
+		return "change"
+	case "ACCESSED", "OPENED", "OPEN", "READ":
+		return "access"
+	}
+	return "info"
+}
+
+// transport names the IP protocol as ECS does.
+func transport(protocol string) string {
+	switch protocol {
+	case "6":
+		return "tcp"
+	case "17":
+		return "udp"
+	case "1":
+		return "icmp"
+	case "58":
+		return "ipv6-icmp"
+	}
+	return ""
+}
+
+// address reads an address as osquery writes it; ok is false for the empty and
+// odd ones that audit rows are full of.
+func address(text string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	return a.Unmap().WithZone(""), true
+}
+
+// RemoteAddress is the address of the event's other end, of a socket or a
+// login, and the port where the row has one.
+func (e *Event) RemoteAddress() (addr netip.Addr, port uint16, ok bool) {
+	if addr, ok = address(e.Text(event.RemoteAddress)); !ok {
+		if addr, ok = address(e.Text(event.RemoteHost)); !ok {
+			return netip.Addr{}, 0, false
+		}
+	}
+	if n, has := e.Int(event.RemotePort); has && n > 0 && n < 1<<16 {
+		port = uint16(n)
+	}
+	return addr, port, true
+}
+
+// network writes the two ends of a connection. For a login the remote end is
+// the source; for a socket it is the destination, unless the host accepted it.
+func (w *writer) network(e *Event) {
+	if e.Kind != event.Socket && e.Kind != event.Login {
+		return
+	}
+	remote, local := "destination", "source"
+	verb := strings.ToLower(e.Text(event.Verb))
+	inbound := e.Kind == event.Login || strings.HasPrefix(verb, "accept") || e.Lens.Table == "listening_ports"
+	if inbound {
+		remote, local = local, remote
+	}
+	if addr, port, ok := e.RemoteAddress(); ok {
+		w.end(remote, addr, port)
+	}
+	if addr, ok := address(e.Text(event.LocalAddress)); ok {
+		port, _ := e.Int(event.LocalPort)
+		w.end(local, addr, uint16(max(0, min(port, 1<<16-1))))
+	}
+	if name := transport(e.Text(event.Protocol)); name != "" {
+		w.object("network")
+		w.text("transport", name)
+		w.close('}')
+	}
+}
+
+func (w *writer) end(name string, addr netip.Addr, port uint16) {
+	w.object(name)
+	w.text("address", addr.String())
+	w.text("ip", addr.String())
+	if port > 0 {
+		w.number("port", int64(port))
+	}
+	w.close('}')
+}
+
+// related gathers the values that an analyst pivots on.
+func (w *writer) related(e *Event) {
+	var ips []string
+	if addr, _, ok := e.RemoteAddress(); ok {
+		ips = append(ips, addr.String())
+	}
+	if addr, ok := address(e.Text(event.LocalAddress)); ok {
+		ips = append(ips, addr.String())
+	}
+	hashes := []string{e.Text(event.MD5), e.Text(event.SHA1), e.Text(event.SHA256)}
+	hosts := []string{e.HostIdentifier.Text(), e.Text(event.Domain)}
+	users := []string{e.Text(event.UserName)}
+	if strings.Join(ips, "")+strings.Join(hashes, "")+strings.Join(hosts, "")+users[0] == "" {
+		return
+	}
+	w.object("related")
+	w.texts("ip", ips)
+	w.texts("hosts", hosts)
+	w.texts("user", users)
+	w.texts("hash", hashes)
+	w.close('}')
+}
+
+// confidence gives a number the word ECS has for it.
+func confidence(n int) string {
+	switch {
+	case n <= 0:
+		return "Not Specified"
+	case n < 30:
+		return "Low"
+	case n < 70:
+		return "Medium"
+	}
+	return "High"
+}
+
+func (w *writer) threats(e *Event) {
+	if len(e.Threats) == 0 {
+		return
+	}
+	w.object("threat")
+	w.array("enrichments")
+	for i := range e.Threats {
+		w.item()
+		w.threat(&e.Threats[i])
+	}
+	w.close(']')
+	w.close('}')
+}
+
+func (w *writer) threat(t *Threat) {
+	w.open('{')
+	w.object("indicator")
+	w.text("type", t.Type)
+	w.text("name", t.Indicator)
+	if t.Type == "ipv4-addr" || t.Type == "ipv6-addr" {
+		if addr, ok := address(t.Indicator); ok {
+			w.text("ip", addr.String())
+		}
+	}
+	w.text("provider", t.Feed)
+	w.text("confidence", confidence(t.Confidence))
+	w.text("description", t.Name)
+	w.text("reference", t.Reference)
+	w.time("first_seen", t.FirstSeen)
+	w.time("last_seen", t.LastSeen)
+	w.close('}')
+	w.object("matched")
+	w.text("atomic", t.Atomic)
+	w.text("field", t.Field)
+	w.text("type", "indicator_match_rule")
+	w.close('}')
+	w.object("feed")
+	w.text("name", t.Feed)
+	w.text("generation", t.Generation)
+	w.number("confidence", int64(t.Confidence))
+	w.text("match", t.How)
+	w.texts("tags", t.Tags)
+	w.close('}')
+	w.close('}')
+}

@@ -1,0 +1,151 @@
+package enrich
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/stackjoin/stackjoin/pkg/event"
+)
+
+// Host is what joins are scoped by: the agent where a row has one, else osquery's
+// hostIdentifier.
+type Host string
+
+// Position is where an input record was read: a place in a topic, or a line of
+// a file. The zero File means a topic.
+type Position struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	File      string
+	Line      int64
+}
+
+// String names the position as topic/partition/offset or file:line.
+func (p Position) String() string {
+	if p.File != "" {
+		return p.File + ":" + strconv.FormatInt(p.Line, 10)
+	}
+	return p.Topic + "/" + strconv.FormatInt(int64(p.Partition), 10) + "/" + strconv.FormatInt(p.Offset, 10)
+}
+
+// TimeSource says where an event's time was found.
+type TimeSource string
+
+// Where times come from, best first.
+const (
+	TimeColumn  TimeSource = "column"   // the table's own time column
+	TimeQuery   TimeSource = "unixTime" // when the query ran
+	TimeSpooled TimeSource = "spooled"  // when logger-ext made the row durable
+	TimeAppend  TimeSource = "append"   // when the broker took the record
+	TimeUnknown TimeSource = "unknown"
+)
+
+// Event is one row with what is known about it. The Row's bytes belong to the
+// input record; an Operator that keeps anything past OnEvent copies it.
+type Event struct {
+	event.Row
+
+	// ID is the row's name (agent/run/seq/row), or its position where it has
+	// none. It is the same however often the row is read.
+	ID   string
+	Host Host
+	Kind event.Kind
+	Lens *event.Lens
+	// Time is when it happened, as the host tells it, and TimeSource says which
+	// of the host's words that is.
+	Time       time.Time
+	TimeSource TimeSource
+	Position   Position
+	// Appended is when the record became readable to us; zero for files.
+	Appended time.Time
+
+	// What the joins answered.
+	Process *Process
+	Threats []Threat
+	Gaps    []Gap
+}
+
+// Field returns the value of the column that answers for f under the event's
+// lens.
+func (e *Event) Field(f event.Field) (event.Value, bool) {
+	name := e.Lens.Column(f)
+	if name == "" {
+		return event.Value{}, false
+	}
+	return e.Column(name)
+}
+
+// Text returns Field's text, empty when there is none.
+func (e *Event) Text(f event.Field) string {
+	v, _ := e.Field(f)
+	return v.Text()
+}
+
+// Int returns Field as a number.
+func (e *Event) Int(f event.Field) (int64, bool) {
+	v, ok := e.Field(f)
+	if !ok {
+		return 0, false
+	}
+	return v.Int()
+}
+
+// AddGap notes what could not be known, once per question.
+func (e *Event) AddGap(question, reason string) {
+	for _, g := range e.Gaps {
+		if g.Question == question {
+			return
+		}
+	}
+	e.Gaps = append(e.Gaps, Gap{question, reason})
+}
+
+// Gap is what could not be known about an event, and why.
+type Gap struct {
+	// Question names what was asked: "process", "ancestry", "reputation".
+	Question string
+	// Reason is a fixed word of the output's vocabulary (docs/enriched.md).
+	Reason string
+}
+
+// The reasons a Gap may give.
+const (
+	ProcessUnknown  = "process_unknown"  // no process of that pid was seen to start before the event
+	ProcessMismatch = "process_mismatch" // the pid's process has another path than the event says
+	ParentUnknown   = "parent_unknown"   // an ancestor's start was not seen
+	FeedUnavailable = "feed_unavailable" // a feed never loaded
+	HostUnknown     = "host_unknown"     // the row does not say which host it is from
+)
+
+// Process is one version of a process: what one execution of one program was.
+type Process struct {
+	// EntityID is the same for every event of this version.
+	EntityID         string
+	PID              int64
+	Executable       string
+	CommandLine      string
+	WorkingDirectory string
+	Start            time.Time
+	UserID           string
+	AuditUserID      string
+	// Inferred marks a process that was not seen to start.
+	Inferred bool
+	// Ancestors are the parents, nearest first, as they were at the start.
+	Ancestors []Process
+}
+
+// Threat is an indicator met by an event.
+type Threat struct {
+	// Indicator is the value as the feed lists it and Type its ECS type.
+	Indicator, Type string
+	// Field is the ECS field of the event's value, Atomic that value, and How
+	// the way they met: exact, prefix, subdomain, ip+port, ip_only.
+	Field, Atomic, How string
+	Feed, Generation   string
+	Confidence         int
+	Name, Reference    string
+	Tags               []string
+	FirstSeen          time.Time
+	LastSeen           time.Time
+}

@@ -1,0 +1,77 @@
+package enrich
+
+import (
+	"context"
+	"time"
+)
+
+// Enricher is a stateless lookup. "Don't know" is a gap on the event; an error
+// means that the infrastructure failed, and that the event is to be tried again.
+// It is safe for concurrent use.
+type Enricher interface {
+	Name() string
+	Enrich(ctx context.Context, e *Event) error
+}
+
+// Operator owns one partition's share of a join: what it keeps belongs to that
+// partition and moves with it. Its methods are called by one goroutine, in the
+// partition's order.
+//
+// An aborted transaction hands the same events in again, so taking an event
+// twice must leave the same state as taking it once.
+type Operator interface {
+	// OnEvent sees a row of one of the partition's hosts and may answer its
+	// questions.
+	OnEvent(e *Event, out *Out) error
+	// OnSide sees a record about one of the hosts that did not arrive keyed by
+	// it.
+	OnSide(r *Side, out *Out) error
+	// OnTime tells that a host's clock moved: time to release and to expire.
+	OnTime(host Host, now time.Time, out *Out) error
+}
+
+// Side is a record about a host that did not arrive keyed by it: CloudTrail, a
+// sensor's line, a late fact, a tick.
+type Side struct {
+	Host     Host
+	Kind     string
+	Time     time.Time
+	Value    []byte
+	Position Position
+}
+
+// Stream is a logical output.
+type Stream uint8
+
+// The outputs of this version.
+const (
+	Enriched Stream = iota
+	DeadLetters
+)
+
+// String is the stream's name in configuration and summaries.
+func (s Stream) String() string {
+	if s == DeadLetters {
+		return "deadletter"
+	}
+	return "enriched"
+}
+
+// Output is one record to write.
+type Output struct {
+	Stream     Stream
+	Key, Value []byte
+	// ID is the event's; it is repeated in a header.
+	ID string
+}
+
+// Out collects what one step writes. Its records stay valid until Reset.
+type Out struct {
+	Outputs []Output
+}
+
+// Add appends one record, whose bytes the Out owns from then on.
+func (o *Out) Add(r Output) { o.Outputs = append(o.Outputs, r) }
+
+// Reset forgets the collected records.
+func (o *Out) Reset() { o.Outputs = o.Outputs[:0] }
