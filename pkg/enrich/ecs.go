@@ -24,10 +24,10 @@ func ecsCategory(k event.Kind) []string {
 	switch k {
 	case event.Process:
 		return []string{"process"}
-	case event.Socket, event.DNS:
+	case event.Socket, event.DNS, event.TLS:
 		return []string{"network"}
-	case event.HTTP, event.TLS:
-		return []string{"network", "web"}[:1]
+	case event.HTTP:
+		return []string{"network", "web"}
 	case event.File:
 		return []string{"file"}
 	case event.Login:
@@ -181,15 +181,18 @@ func confidence(n int) string {
 	return "High"
 }
 
-func (w *writer) threats(e *Event) {
+// threats writes the first n matches.
+func (w *writer) threats(e *Event, n int) {
 	if len(e.Threats) == 0 {
 		return
 	}
+	shown := e.Threats[:min(n, len(e.Threats))]
+	w.cut = w.cut || len(shown) < len(e.Threats)
 	w.object("threat")
 	w.array("enrichments")
-	for i := range e.Threats {
+	for i := range shown {
 		w.item()
-		w.threat(&e.Threats[i])
+		w.threat(&shown[i])
 	}
 	w.close(']')
 	w.close('}')

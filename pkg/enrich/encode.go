@@ -1,9 +1,6 @@
 package enrich
 
 import (
-	"encoding/base64"
-	"math"
-	"strconv"
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/event"
@@ -15,95 +12,21 @@ const (
 	SchemaDeadLetter = "stackjoin.deadletter/1"
 )
 
-// Caps of DESIGN section 4: what an enrichment may weigh and how much of an
-// ancestry it tells.
-const (
-	maxEnrichment = 64 << 10
-	maxAncestors  = 8
-	maxAncestor   = 256
-)
+// maxEnrichment is what an enrichment may weigh.
+const maxEnrichment = 64 << 10
 
-// writer appends JSON members. It keeps the commas right and leaves out what is
-// empty.
-type writer struct {
-	b     []byte
-	fresh bool
+// maxAncestor is what the texts of one ancestor may weigh.
+const maxAncestor = 256
+
+// shape is how much an enrichment tells.
+type shape struct {
+	ancestors, threats int
+	text               int // bytes of one text
 }
 
-func (w *writer) key(name string) {
-	if !w.fresh {
-		w.b = append(w.b, ',')
-	}
-	w.fresh = false
-	w.b = append(append(append(w.b, '"'), name...), '"', ':')
-}
-
-func (w *writer) item() {
-	if !w.fresh {
-		w.b = append(w.b, ',')
-	}
-	w.fresh = false
-}
-
-func (w *writer) open(c byte)  { w.b, w.fresh = append(w.b, c), true }
-func (w *writer) close(c byte) { w.b, w.fresh = append(w.b, c), false }
-
-func (w *writer) object(name string) { w.key(name); w.open('{') }
-func (w *writer) array(name string)  { w.key(name); w.open('[') }
-
-func (w *writer) text(name, value string) {
-	if value == "" {
-		return
-	}
-	w.key(name)
-	w.b = event.AppendString(w.b, value)
-}
-
-func (w *writer) number(name string, n int64) {
-	w.key(name)
-	w.b = strconv.AppendInt(w.b, n, 10)
-}
-
-func (w *writer) truth(name string, v bool) {
-	w.key(name)
-	w.b = strconv.AppendBool(w.b, v)
-}
-
-func (w *writer) time(name string, t time.Time) {
-	if t.IsZero() {
-		return
-	}
-	w.key(name)
-	w.b = append(event.AppendTime(append(w.b, '"'), t), '"')
-}
-
-// texts writes a list of distinct texts, nothing when there are none.
-func (w *writer) texts(name string, values []string) {
-	wrote := false
-	for i, v := range values {
-		if v == "" || contains(values[:i], v) {
-			continue
-		}
-		if !wrote {
-			w.array(name)
-			wrote = true
-		}
-		w.item()
-		w.b = event.AppendString(w.b, v)
-	}
-	if wrote {
-		w.close(']')
-	}
-}
-
-func contains(values []string, v string) bool {
-	for _, o := range values {
-		if o == v {
-			return true
-		}
-	}
-	return false
-}
+// shapes are tried until the enrichment fits: the farthest ancestors go first.
+// The last fits whatever the texts are.
+var shapes = [...]shape{{8, 64, 8 << 10}, {4, 64, 8 << 10}, {1, 32, 2 << 10}, {0, 8, 32}} //nolint:gochecknoglobals // a constant, but for the language
 
 // AppendEnriched appends the event's row with its enrichment as the last
 // member. The row's own members are its bytes as they were.
@@ -114,32 +37,33 @@ func AppendEnriched(dst []byte, e *Event, ingested time.Time) []byte {
 	}
 	dst = append(dst, `"enrichment":`...)
 	start := len(dst)
-	for ancestors := maxAncestors; ; ancestors /= 2 {
-		dst = appendEnrichment(dst[:start], e, ingested, ancestors)
-		if len(dst)-start <= maxEnrichment || ancestors == 0 {
-			return append(dst, '}')
+	for _, sh := range shapes {
+		dst = appendEnrichment(dst[:start], e, ingested, sh)
+		if len(dst)-start <= maxEnrichment {
+			break
 		}
 	}
+	return append(dst, '}')
 }
 
-func appendEnrichment(dst []byte, e *Event, ingested time.Time, ancestors int) []byte {
-	w := writer{b: dst}
+func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) []byte {
+	w := writer{b: dst, limit: sh.text}
 	w.open('{')
 	w.text("schema", SchemaEnriched)
 	w.time("@timestamp", e.Time)
 	w.text("time_source", string(e.TimeSource))
 	w.eventObject(e, ingested)
 	w.hostObject(e)
-	cut := w.process(e, ancestors)
+	w.process(e, sh.ancestors)
 	w.user(e)
 	w.network(e)
 	w.names(e)
 	w.file(e)
-	w.threats(e)
+	w.threats(e, sh.threats)
 	w.related(e)
 	w.gaps(e)
-	w.evidence(e, ingested)
-	if cut {
+	w.evidence(e)
+	if w.cut {
 		w.truth("truncated", true)
 	}
 	w.close('}')
@@ -180,48 +104,44 @@ func (w *writer) hostObject(e *Event) {
 
 // process writes the process behind the event and its ancestors; where it is
 // not known, what the row itself says of it.
-func (w *writer) process(e *Event, ancestors int) (cut bool) {
+func (w *writer) process(e *Event, ancestors int) {
 	p := e.Process
 	if p == nil {
-		return w.rowProcess(e)
+		w.rowProcess(e)
+		return
 	}
 	w.object("process")
-	cut = w.processMembers(p, math.MaxInt)
+	w.processMembers(p, w.limit)
+	w.text("working_directory", p.WorkingDirectory)
 	if len(p.Ancestors) > 0 {
 		w.object("parent")
-		w.processMembers(&p.Ancestors[0], math.MaxInt)
+		w.processMembers(&p.Ancestors[0], w.limit)
 		w.close('}')
-		shown := p.Ancestors[:min(ancestors, len(p.Ancestors))]
-		cut = cut || len(shown) < len(p.Ancestors)
-		w.array("ancestors")
-		for i := range shown {
-			w.item()
-			w.open('{')
-			cut = w.processMembers(&shown[i], maxAncestor) || cut
-			w.close('}')
-		}
-		w.close(']')
+		w.ancestry(p.Ancestors, ancestors)
 	}
 	w.close('}')
-	return cut
 }
 
-func (w *writer) processMembers(p *Process, budget int) (cut bool) {
-	commandLine, executable := p.CommandLine, p.Executable
-	if len(executable) > budget/2 {
-		executable, cut = clip(executable, budget/2), true
+func (w *writer) ancestry(all []Process, n int) {
+	shown := all[:min(n, len(all))]
+	w.cut = w.cut || len(shown) < len(all)
+	w.array("ancestors")
+	for i := range shown {
+		w.item()
+		w.open('{')
+		w.processMembers(&shown[i], maxAncestor/2)
+		w.close('}')
 	}
-	if len(commandLine) > budget/2 {
-		commandLine, cut = clip(commandLine, budget/2), true
-	}
+	w.close(']')
+}
+
+// processMembers writes a process with texts of at most limit bytes each.
+func (w *writer) processMembers(p *Process, limit int) {
 	w.text("entity_id", p.EntityID)
 	w.number("pid", p.PID)
-	w.text("name", baseName(p.Executable))
-	w.text("executable", executable)
-	w.text("command_line", commandLine)
-	if budget == math.MaxInt {
-		w.text("working_directory", p.WorkingDirectory)
-	}
+	w.text("name", w.clip(baseName(p.Executable), limit))
+	w.text("executable", w.clip(p.Executable, limit))
+	w.text("command_line", w.clip(p.CommandLine, limit))
 	w.time("start", p.Start)
 	if p.UserID != "" {
 		w.object("user")
@@ -231,18 +151,17 @@ func (w *writer) processMembers(p *Process, budget int) (cut bool) {
 	if p.Inferred {
 		w.truth("inferred", true)
 	}
-	return cut
 }
 
 // rowProcess writes what the row says of its own process when no join did.
-func (w *writer) rowProcess(e *Event) bool {
+func (w *writer) rowProcess(e *Event) {
 	pid, ok := e.Int(event.PID)
 	path := e.Text(event.Path)
 	if e.Kind == event.Socket && e.Lens.Inventory && path != "" && e.Text(event.Family) == "1" {
 		path = "" // osquery puts a unix socket's own path here
 	}
 	if !ok || pid <= 0 {
-		return false
+		return
 	}
 	w.object("process")
 	w.number("pid", pid)
@@ -255,7 +174,6 @@ func (w *writer) rowProcess(e *Event) bool {
 		w.close('}')
 	}
 	w.close('}')
-	return false
 }
 
 func (w *writer) user(e *Event) {
@@ -320,7 +238,7 @@ func (w *writer) gaps(e *Event) {
 
 // evidence tells where the row was read and how late: from the event to the
 // append where there was one.
-func (w *writer) evidence(e *Event, ingested time.Time) {
+func (w *writer) evidence(e *Event) {
 	w.array("evidence")
 	w.item()
 	w.open('{')
@@ -331,7 +249,6 @@ func (w *writer) evidence(e *Event, ingested time.Time) {
 	}
 	w.close('}')
 	w.close(']')
-	_ = ingested
 }
 
 func (w *writer) place(p Position) {
@@ -345,31 +262,3 @@ func (w *writer) place(p Position) {
 	w.number("offset", p.Offset)
 }
 
-// clip cuts s to at most n bytes at a character's edge.
-func clip(s string, n int) string {
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n]
-}
-
-func firstText(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
-}
-
-// baseName is the last element of a path of either family of systems.
-func baseName(path string) string {
-	for i := len(path) - 1; i >= 0; i-- {
-		if path[i] == '/' || path[i] == '\\' {
-			return path[i+1:]
-		}
-	}
-	return path
-}
-
-func encodeBase64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

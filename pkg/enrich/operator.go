@@ -61,8 +61,9 @@ func (s Stream) String() string {
 type Output struct {
 	Stream     Stream
 	Key, Value []byte
-	// ID is the event's; it is repeated in a header.
-	ID string
+	// ID is the event's, Kind its kind and Schema the value's schema; headers
+	// repeat them where the destination has headers.
+	ID, Kind, Schema string
 }
 
 // Out collects what one step writes. Its records stay valid until Reset.

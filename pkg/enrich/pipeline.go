@@ -101,7 +101,7 @@ func (p *Pipeline) step(ctx context.Context, in Input, sub int, out *Out) error 
 	}
 	p.count(e)
 	value := AppendEnriched(make([]byte, 0, len(e.Raw)+1024), e, p.now())
-	out.Add(Output{Stream: Enriched, Key: []byte(e.Host), Value: value, ID: e.ID})
+	out.Add(Output{Stream: Enriched, Key: []byte(e.Host), Value: value, ID: e.ID, Kind: string(e.Kind), Schema: SchemaEnriched})
 	return p.tick(e, out)
 }
 

@@ -1,0 +1,109 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+)
+
+// checkTimeout is how long a broker may take to answer at start.
+const checkTimeout = 15 * time.Second
+
+// CheckKafka asks a broker whether it is there and whether the topics exist. Its
+// errors are for the person who starts the program.
+func CheckKafka(ctx context.Context, cfg KafkaConfig) error {
+	client, err := kgo.NewClient(append(cfg.Connection[:len(cfg.Connection):len(cfg.Connection)], kgo.RetryTimeout(checkTimeout))...)
+	if err != nil {
+		return fmt.Errorf("kafka: %w", err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	brokers := fmt.Sprint(client.OptValue(kgo.SeedBrokers))
+	if err := client.Ping(ctx); err != nil {
+		return fmt.Errorf("kafka: no broker of %s answers: %w", brokers, err)
+	}
+	names := append([]string(nil), cfg.Inputs...)
+	for _, topic := range cfg.Outputs {
+		names = append(names, topic)
+	}
+	topics, err := kadm.NewClient(client).ListTopics(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("kafka: list topics at %s: %w", brokers, err)
+	}
+	var missing []string
+	for _, name := range names {
+		if !topics.Has(name) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("kafka: %s has no topic %s: create it, or set inputs.results and outputs to topics that exist (and that this user may describe)",
+			brokers, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// RunKafka runs n sessions of the group until ctx ends. A session that fails is
+// closed, which aborts its transaction, and another takes its place after a
+// pause: a broker that is away for hours stops nothing for good.
+func RunKafka(ctx context.Context, cfg KafkaConfig, n int, build Build) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range n {
+		group.Go(func() error { return supervise(ctx, cfg, build, cfg.Log.With("session", i)) })
+	}
+	return group.Wait() //nolint:wrapcheck // supervise says what happened
+}
+
+func supervise(ctx context.Context, cfg KafkaConfig, build Build, log *slog.Logger) error {
+	cfg.Log = log
+	pause := backoff.NewExponentialBackOff(backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
+	for {
+		started := time.Now()
+		err := runOnce(ctx, cfg, build)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		var fatal *FatalError
+		if errors.As(err, &fatal) {
+			return err
+		}
+		if time.Since(started) > time.Minute {
+			pause.Reset()
+		}
+		wait := pause.NextBackOff()
+		log.Error("session failed, a new one takes its place", "in", wait.Round(time.Millisecond), "error", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func runOnce(ctx context.Context, cfg KafkaConfig, build Build) error {
+	session, err := OpenKafka(cfg)
+	if err != nil {
+		return &FatalError{err}
+	}
+	defer session.Close()
+	return Run(ctx, session, build, cfg.Log)
+}
+
+// FatalError is a failure that no new session would mend: an impossible
+// configuration.
+type FatalError struct{ Err error }
+
+// Error returns the cause's words.
+func (e *FatalError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *FatalError) Unwrap() error { return e.Err }

@@ -1,0 +1,250 @@
+package stream_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
+)
+
+const (
+	in         = "osquery.results"
+	out        = "osquery.enriched"
+	dead       = "osquery.deadletter"
+	partitions = 4
+)
+
+func cluster(t *testing.T) (*kfake.Cluster, stream.KafkaConfig) {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, in, out, dead))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c, stream.KafkaConfig{
+		Connection:  []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)},
+		Group:       "enricher",
+		Inputs:      []string{in},
+		Outputs:     map[enrich.Stream]string{enrich.Enriched: out, enrich.DeadLetters: dead},
+		ExactlyOnce: true,
+		Log:         slog.New(slog.DiscardHandler),
+	}
+}
+
+func produce(t *testing.T, cfg stream.KafkaConfig, hosts, from, to int) {
+	t.Helper()
+	client, err := kgo.NewClient(cfg.Connection...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var records []*kgo.Record
+	for n := from; n < to; n++ {
+		for h := range hosts {
+			host := fmt.Sprintf("host-%02d", h)
+			records = append(records, &kgo.Record{Topic: in, Key: []byte(host), Value: []byte(row(host, n))})
+		}
+	}
+	if err := client.ProduceSync(context.Background(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// running starts the sessions; the function it returns stops them and waits.
+func running(t *testing.T, cfg stream.KafkaConfig, n int) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- stream.RunKafka(ctx, cfg, n, build) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("sessions ended with %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// collect reads topic, committed records only, until it has want values or the
+// deadline passes, and then a little longer to see what should not be there.
+func collect(t *testing.T, cfg stream.KafkaConfig, topic string, want int) []*kgo.Record {
+	t.Helper()
+	client, err := kgo.NewClient(append(cfg.Connection[:len(cfg.Connection):len(cfg.Connection)],
+		kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var got []*kgo.Record
+	deadline := time.Now().Add(60 * time.Second)
+	for extra := false; time.Now().Before(deadline); {
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		fetches := client.PollFetches(ctx)
+		cancel()
+		got = append(got, fetches.Records()...)
+		if fetches.NumRecords() == 0 && extra {
+			break
+		}
+		extra = len(got) >= want
+	}
+	return got
+}
+
+// check wants each of the rows 0 to n of each host once and in order.
+func check(t *testing.T, records []*kgo.Record, hosts, n int) {
+	t.Helper()
+	next := map[string]int{}
+	for _, r := range records {
+		var v struct {
+			Columns    struct{ N string }
+			Enrichment struct{ Event struct{ ID string } }
+		}
+		if err := json.Unmarshal(r.Value, &v); err != nil {
+			t.Fatalf("%v in %s", err, r.Value)
+		}
+		if want := fmt.Sprint(next[string(r.Key)]); v.Columns.N != want {
+			t.Fatalf("%s: row %s came where %s was due", r.Key, v.Columns.N, want)
+		}
+		next[string(r.Key)]++
+	}
+	for h := range hosts {
+		if got := next[fmt.Sprintf("host-%02d", h)]; got != n {
+			t.Errorf("host-%02d: %d rows, want %d", h, got, n)
+		}
+	}
+}
+
+// Promises 4 and 5: exactly once and in order per host, while members come and
+// go.
+func TestExactlyOnceAcrossRebalancesAndRestarts(t *testing.T) {
+	_, cfg := cluster(t)
+	const hosts, rows = 8, 600
+	produce(t, cfg, hosts, 0, rows/3)
+	stopFirst := running(t, cfg, 1)
+	collect(t, cfg, out, 1)
+	running(t, cfg, 2)
+	produce(t, cfg, hosts, rows/3, 2*rows/3)
+	stopFirst()
+	produce(t, cfg, hosts, 2*rows/3, rows)
+	check(t, collect(t, cfg, out, hosts*rows), hosts, rows)
+}
+
+// An aborted transaction leaves nothing behind and loses nothing.
+func TestRefusedOutputIsTriedAgain(t *testing.T) {
+	for name, exactlyOnce := range map[string]bool{"exactly_once": true, "at_least_once": false} {
+		t.Run(name, func(t *testing.T) {
+			c, cfg := cluster(t)
+			cfg.ExactlyOnce = exactlyOnce
+			produce(t, cfg, 2, 0, 50)
+			var refused atomic.Int32
+			c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				produce, ok := req.(*kmsg.ProduceRequest)
+				if !ok || refused.Add(1) > 2 {
+					return nil, nil, false
+				}
+				c.KeepControl()
+				return refuse(produce), nil, true
+			})
+			running(t, cfg, 1)
+			check(t, collect(t, cfg, out, 100), 2, 50)
+			if refused.Load() < 2 {
+				t.Error("no output was refused: the test shows nothing")
+			}
+		})
+	}
+}
+
+func refuse(req *kmsg.ProduceRequest) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.ProduceResponse)
+	for _, topic := range req.Topics {
+		rt := kmsg.NewProduceResponseTopic()
+		rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
+		for _, p := range topic.Partitions {
+			rp := kmsg.NewProduceResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, kerr.InvalidRecord.Code
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+func TestAtLeastOnceWritesEachRowAndContinuesWhereItStopped(t *testing.T) {
+	_, cfg := cluster(t)
+	cfg.ExactlyOnce = false
+	produce(t, cfg, 3, 0, 40)
+	stop := running(t, cfg, 1)
+	collect(t, cfg, out, 120)
+	stop()
+	produce(t, cfg, 3, 40, 60)
+	running(t, cfg, 1)
+	check(t, collect(t, cfg, out, 180), 3, 60)
+}
+
+// Bad input: a record that is no JSON, and a row too large to enrich, become
+// dead letters and stop nobody.
+func TestDeadLetters(t *testing.T) {
+	_, cfg := cluster(t)
+	cfg.MaxRecordBytes = 20_000
+	client, err := kgo.NewClient(cfg.Connection...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	big := strings.Replace(row("host-00", 0), `"n":"0"`, `"n":"`+strings.Repeat("x", 30_000)+`"`, 1)
+	for _, value := range []string{"no json", big} {
+		r := &kgo.Record{Topic: in, Key: []byte("host-00"), Value: []byte(value)}
+		if err := client.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	produce(t, cfg, 1, 0, 5)
+	running(t, cfg, 1)
+	check(t, collect(t, cfg, out, 5), 1, 5)
+	reasons := map[string]bool{}
+	for _, r := range collect(t, cfg, dead, 2) {
+		var letter struct{ Reason string }
+		if err := json.Unmarshal(r.Value, &letter); err != nil {
+			t.Fatal(err)
+		}
+		reasons[letter.Reason] = true
+	}
+	if !reasons["malformed"] || !reasons["oversized"] {
+		t.Errorf("dead letters for %v, want malformed and oversized", reasons)
+	}
+}
+
+func TestCheckKafkaSaysWhatIsWrong(t *testing.T) {
+	_, cfg := cluster(t)
+	if err := stream.CheckKafka(context.Background(), cfg); err != nil {
+		t.Errorf("a good cluster: %v", err)
+	}
+	cfg.Inputs = []string{"no.such.topic"}
+	if err := stream.CheckKafka(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), "no.such.topic") {
+		t.Errorf("a missing topic: %v", err)
+	}
+	cfg.Connection = []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := stream.CheckKafka(ctx, cfg); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Errorf("a broker that is not there: %v", err)
+	}
+}
