@@ -109,6 +109,13 @@ func (e *Event) RemoteAddress() (addr netip.Addr, port uint16, ok bool) {
 	return addr, port, true
 }
 
+// Inbound tells whether the remote end began it: a login, or a connection that
+// the host accepted.
+func (e *Event) Inbound() bool {
+	verb := strings.ToLower(e.Text(event.Verb))
+	return e.Kind == event.Login || strings.HasPrefix(verb, "accept") || e.Lens.Table == "listening_ports"
+}
+
 // network writes the two ends of a connection. For a login the remote end is
 // the source; for a socket it is the destination, unless the host accepted it.
 func (w *writer) network(e *Event) {
@@ -116,9 +123,7 @@ func (w *writer) network(e *Event) {
 		return
 	}
 	remote, local := "destination", "source"
-	verb := strings.ToLower(e.Text(event.Verb))
-	inbound := e.Kind == event.Login || strings.HasPrefix(verb, "accept") || e.Lens.Table == "listening_ports"
-	if inbound {
+	if e.Inbound() {
 		remote, local = local, remote
 	}
 	if addr, port, ok := e.RemoteAddress(); ok {

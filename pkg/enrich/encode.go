@@ -6,11 +6,8 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
-// Names of the schemas of what this package writes.
-const (
-	SchemaEnriched   = "stackjoin.enriched/1"
-	SchemaDeadLetter = "stackjoin.deadletter/1"
-)
+// SchemaEnriched is the schema of the member that AppendEnriched adds.
+const SchemaEnriched = "stackjoin.enriched/1"
 
 // maxEnrichment is what an enrichment may weigh.
 const maxEnrichment = 64 << 10
@@ -261,4 +258,3 @@ func (w *writer) place(p Position) {
 	w.number("partition", int64(p.Partition))
 	w.number("offset", p.Offset)
 }
-

@@ -103,7 +103,7 @@ func (e *Event) AddGap(question, reason string) {
 
 // Gap is what could not be known about an event, and why.
 type Gap struct {
-	// Question names what was asked: "process", "ancestry", "reputation".
+	// Question names what was asked: "process", "ancestry", "reputation", "matches".
 	Question string
 	// Reason is a fixed word of the output's vocabulary (docs/enriched.md).
 	Reason string
@@ -116,6 +116,7 @@ const (
 	ParentUnknown   = "parent_unknown"   // an ancestor's start was not seen
 	FeedUnavailable = "feed_unavailable" // a feed never loaded
 	HostUnknown     = "host_unknown"     // the row does not say which host it is from
+	MatchesCut      = "matches_cut"      // more indicators were met than an event carries
 )
 
 // Process is one version of a process: what one execution of one program was.
@@ -148,4 +149,12 @@ type Threat struct {
 	Tags               []string
 	FirstSeen          time.Time
 	LastSeen           time.Time
+	// Port is the one the indicator is about, 0 for any.
+	Port uint16
+	// Reports is the feed's own count of lists or sightings, 0 for none.
+	Reports uint32
+	// TLP is the feed's marking: white, clear, green, amber, red or nothing.
+	TLP string
+	// Provenance is where the feed lists it, as file:line.
+	Provenance string
 }

@@ -28,6 +28,23 @@ type Stats struct {
 	ClockClamped int64
 }
 
+// NewStats returns counts of nothing.
+func NewStats() Stats { return Stats{Rows: map[event.Kind]int64{}, Gaps: map[string]int64{}} }
+
+// Add adds o to s, which NewStats made.
+func (s *Stats) Add(o Stats) {
+	s.Records += o.Records
+	s.DeadLetters += o.DeadLetters
+	s.Matches += o.Matches
+	s.ClockClamped += o.ClockClamped
+	for kind, n := range o.Rows {
+		s.Rows[kind] += n
+	}
+	for reason, n := range o.Gaps {
+		s.Gaps[reason] += n
+	}
+}
+
 // Pipeline takes the records of one partition through its operators and
 // lookups. It is for one goroutine.
 type Pipeline struct {
@@ -45,12 +62,16 @@ type Pipeline struct {
 func NewPipeline(lenses *event.Lenses, operators []Operator, lookups []Enricher) *Pipeline {
 	return &Pipeline{
 		finder: event.NewFinder(lenses), operators: operators, lookups: lookups,
-		clocks: clocks{}, stats: Stats{Rows: map[event.Kind]int64{}, Gaps: map[string]int64{}}, now: time.Now,
+		clocks: clocks{}, stats: NewStats(), now: time.Now,
 	}
 }
 
-// Stats returns the counts so far; the maps are the pipeline's own.
-func (p *Pipeline) Stats() Stats { return p.stats }
+// TakeStats returns the counts since it was last called.
+func (p *Pipeline) TakeStats() Stats {
+	taken := p.stats
+	p.stats = NewStats()
+	return taken
+}
 
 // Process takes one record and adds to out what it makes: one enriched record
 // per row, or one dead letter for a record that is no row of osquery's. An

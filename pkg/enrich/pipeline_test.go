@@ -58,7 +58,7 @@ func process(t interface{ Fatal(...any) }, p *probe, values ...string) ([]enrich
 			t.Fatal(err)
 		}
 	}
-	return out.Outputs, pipeline.Stats()
+	return out.Outputs, pipeline.TakeStats()
 }
 
 func delivered(body string, seq int, spooled time.Time) string {

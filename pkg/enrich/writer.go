@@ -1,7 +1,6 @@
 package enrich
 
 import (
-	"encoding/base64"
 	"strconv"
 	"time"
 
@@ -123,5 +122,3 @@ func baseName(path string) string {
 	}
 	return path
 }
-
-func encodeBase64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

@@ -3,7 +3,7 @@ package stream
 import (
 	"bufio"
 	"bytes"
-		"context"
+	"context"
 	"errors"
 	"fmt"
 	"io"

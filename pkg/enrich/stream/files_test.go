@@ -16,8 +16,13 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
-func build(stream.Partition) (*enrich.Pipeline, error) {
-	return enrich.NewPipeline(event.NewLenses(), nil, nil), nil
+func job() stream.Job {
+	return stream.Job{
+		Build: func(stream.Partition) (*enrich.Pipeline, error) {
+			return enrich.NewPipeline(event.NewLenses(), nil, nil), nil
+		},
+		Log: slog.New(slog.DiscardHandler),
+	}
 }
 
 func row(host string, n int) string {
@@ -29,7 +34,7 @@ func scan(t *testing.T, stdin string, names ...string) (lines []string, dead []e
 	t.Helper()
 	var out bytes.Buffer
 	session := stream.NewFileSession(names, strings.NewReader(stdin), &out, func(o enrich.Output) { dead = append(dead, o) })
-	err = stream.Run(context.Background(), session, build, slog.New(slog.DiscardHandler))
+	err = stream.Run(context.Background(), session, job())
 	text := strings.TrimSuffix(out.String(), "\n")
 	if text != "" {
 		lines = strings.Split(text, "\n")

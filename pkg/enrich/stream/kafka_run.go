@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -55,20 +54,21 @@ func CheckKafka(ctx context.Context, cfg KafkaConfig) error {
 // RunKafka runs n sessions of the group until ctx ends. A session that fails is
 // closed, which aborts its transaction, and another takes its place after a
 // pause: a broker that is away for hours stops nothing for good.
-func RunKafka(ctx context.Context, cfg KafkaConfig, n int, build Build) error {
+func RunKafka(ctx context.Context, cfg KafkaConfig, n int, job Job) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range n {
-		group.Go(func() error { return supervise(ctx, cfg, build, cfg.Log.With("session", i)) })
+		group.Go(func() error { return supervise(ctx, cfg, job, i) })
 	}
 	return group.Wait() //nolint:wrapcheck // supervise says what happened
 }
 
-func supervise(ctx context.Context, cfg KafkaConfig, build Build, log *slog.Logger) error {
-	cfg.Log = log
+func supervise(ctx context.Context, cfg KafkaConfig, job Job, i int) error {
+	log := cfg.Log.With("session", i)
+	cfg.Log, job.Log = log, log
 	pause := backoff.NewExponentialBackOff(backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
 	for {
 		started := time.Now()
-		err := runOnce(ctx, cfg, build)
+		err := runOnce(ctx, cfg, job)
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}
@@ -89,13 +89,13 @@ func supervise(ctx context.Context, cfg KafkaConfig, build Build, log *slog.Logg
 	}
 }
 
-func runOnce(ctx context.Context, cfg KafkaConfig, build Build) error {
+func runOnce(ctx context.Context, cfg KafkaConfig, job Job) error {
 	session, err := OpenKafka(cfg)
 	if err != nil {
 		return &FatalError{err}
 	}
 	defer session.Close()
-	return Run(ctx, session, build, cfg.Log)
+	return Run(ctx, session, job)
 }
 
 // FatalError is a failure that no new session would mend: an impossible

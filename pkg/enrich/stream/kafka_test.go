@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -39,7 +40,7 @@ func cluster(t *testing.T) (*kfake.Cluster, stream.KafkaConfig) {
 		Inputs:      []string{in},
 		Outputs:     map[enrich.Stream]string{enrich.Enriched: out, enrich.DeadLetters: dead},
 		ExactlyOnce: true,
-		Log:         slog.New(slog.DiscardHandler),
+		Log:         slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 }
 
@@ -67,7 +68,7 @@ func running(t *testing.T, cfg stream.KafkaConfig, n int) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- stream.RunKafka(ctx, cfg, n, build) }()
+	go func() { done <- stream.RunKafka(ctx, cfg, n, job()) }()
 	stopped := false
 	stop = func() {
 		if stopped {

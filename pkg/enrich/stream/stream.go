@@ -64,8 +64,15 @@ type Session interface {
 	Committer
 }
 
-// Build makes the pipeline for a partition that was assigned.
-type Build func(Partition) (*enrich.Pipeline, error)
+// Job is what is done with what a session hands out.
+type Job struct {
+	// Build makes the pipeline for a partition that was assigned.
+	Build func(Partition) (*enrich.Pipeline, error)
+	// Observe, when set, is told the counts of each commit, after it. It is
+	// called from every session's goroutine.
+	Observe func(enrich.Stats)
+	Log     *slog.Logger
+}
 
 // grace is how long a transaction under way may take to end after a stop was
 // asked for.
@@ -74,17 +81,16 @@ const grace = 10 * time.Second
 // runner holds the pipelines of one session.
 type runner struct {
 	session   Session
-	build     Build
-	log       *slog.Logger
+	job       Job
 	pipelines map[Partition]*enrich.Pipeline
 	out       enrich.Out
 }
 
-// Run takes everything session hands out through pipelines made by build, until
+// Run takes everything session hands out through the job's pipelines, until
 // ctx ends or the input does; both are a nil error. What was polled before ctx
 // ended is either committed whole or not at all.
-func Run(ctx context.Context, session Session, build Build, log *slog.Logger) error {
-	r := &runner{session: session, build: build, log: log, pipelines: map[Partition]*enrich.Pipeline{}}
+func Run(ctx context.Context, session Session, job Job) error {
+	r := &runner{session: session, job: job, pipelines: map[Partition]*enrich.Pipeline{}}
 	for {
 		polled, err := session.Poll(ctx)
 		switch {
@@ -120,13 +126,26 @@ func (r *runner) step(ctx context.Context, polled Polled) error {
 	}
 	err := r.session.Commit(work, r.out.Outputs)
 	if errors.Is(err, ErrAborted) {
-		r.log.Warn("transaction aborted, its records will be read again", "records", len(r.out.Outputs), "reason", err)
+		r.job.Log.Warn("transaction aborted, its records will be read again", "records", len(r.out.Outputs), "reason", err)
+		r.count(nil)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	r.count(r.job.Observe)
 	return nil
+}
+
+// count takes what the pipelines counted since the last time; what was aborted
+// will be counted when it comes again.
+func (r *runner) count(observe func(enrich.Stats)) {
+	for _, p := range r.pipelines {
+		stats := p.TakeStats()
+		if observe != nil && stats.Records > 0 {
+			observe(stats)
+		}
+	}
 }
 
 func (r *runner) assign(polled Polled) error {
@@ -134,7 +153,7 @@ func (r *runner) assign(polled Polled) error {
 		delete(r.pipelines, p)
 	}
 	for _, p := range polled.Assigned {
-		pipeline, err := r.build(p)
+		pipeline, err := r.job.Build(p)
 		if err != nil {
 			return fmt.Errorf("partition %s/%d: %w", p.Topic, p.ID, err)
 		}

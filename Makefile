@@ -1,0 +1,53 @@
+# Tools and servers that checks use are pinned in scripts/versions.env, once.
+include scripts/versions.env
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X github.com/stackjoin/stackjoin/internal/version.Version=$(VERSION)
+LINTER   := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+FUZZTIME ?= 20s
+export CGO_ENABLED ?= 0
+
+.PHONY: build test race lint fuzz bench demo e2e kafka docs tidy clean
+
+build: ## bin/logger-ext.ext (the name osqueryd wants) and bin/enricher
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/logger-ext.ext ./cmd/logger-ext
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/enricher ./cmd/enricher
+
+test: ## every test that needs no service
+	$(GO) test ./...
+
+race: ## the same under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint: $(LINTER) ## go vet and golangci-lint, each ban with its reason in .golangci.yml
+	$(GO) vet -tags e2e ./...
+	$(LINTER) run ./...
+
+$(LINTER):
+	scripts/tools.sh golangci-lint $(GOLANGCI_LINT_VERSION) $@
+
+fuzz: ## every fuzz target for FUZZTIME each
+	scripts/fuzz.sh $(FUZZTIME)
+
+bench: ## benchmarks, compared as ratios within one run
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+demo: build ## one attack, from osqueryd's socket to the enriched topic; needs no service
+	$(GO) run ./examples/demo
+
+e2e: build ## against a real Apache Kafka (Java and Maven wanted)
+	scripts/kafka.sh fetch
+	CGO_ENABLED=1 $(GO) test -race -tags e2e -timeout 20m ./...
+
+kafka: ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C
+	scripts/kafka.sh run
+
+docs: ## docs/config.md from the code
+	$(GO) run ./internal/docgen
+
+tidy:
+	$(GO) mod tidy
+
+clean:
+	rm -rf bin .bin

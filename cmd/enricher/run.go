@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stackjoin/stackjoin/internal/enricherconf"
+	"github.com/stackjoin/stackjoin/internal/logging"
+	"github.com/stackjoin/stackjoin/internal/metrics"
+	"github.com/stackjoin/stackjoin/internal/version"
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/process"
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
+	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
+	"github.com/stackjoin/stackjoin/pkg/event"
+)
+
+func runCommand(std streams) *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "run --config FILE",
+		Short: "Consume osquery rows from Kafka and write enriched rows, until SIGTERM",
+		Long: `Joins the consumer group, takes the rows of its partitions through the joins and
+writes one enriched row for each. Output and input offsets are committed in one
+transaction (delivery: exactly_once). SIGTERM and Ctrl-C end it with nothing half
+done. It refuses to start with a wrong configuration, without a broker or topic,
+or with a feed that cannot be loaded and has no last good copy in state.dir.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := enricherconf.Load(path)
+			if err != nil {
+				return err //nolint:wrapcheck // names the file and each line
+			}
+			return consume(cmd.Context(), cfg, logging.New(cfg.Log, std.err))
+		},
+	}
+	cmd.Flags().StringVar(&path, "config", "", "configuration `FILE` (docs/config.md)")
+	_ = cmd.MarkFlagRequired("config")
+	return cmd
+}
+
+// consume runs the consumer group's sessions, the feeds' reloader and the
+// metrics until ctx ends, and waits for them all.
+func consume(ctx context.Context, cfg *enricherconf.Config, log *slog.Logger) error {
+	kafka, err := kafkaConfig(cfg, log)
+	if err != nil {
+		return err
+	}
+	feeds := feedKeeper{feeds: cfg.Feeds, dir: cfg.State.Dir, log: log}
+	store, err := feeds.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := stream.CheckKafka(ctx, kafka); err != nil {
+		return err //nolint:wrapcheck // says what is missing and where
+	}
+	meter := metrics.New()
+	feeds.loaded = meter.Feeds
+	meter.Feeds(feeds.report)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return feeds.reload(ctx, store) })
+	group.Go(func() error { return metrics.Serve(ctx, cfg.Metrics, meter, log) })
+	group.Go(func() error {
+		return stream.RunKafka(ctx, kafka, cfg.Members(), stream.Job{Build: pipelines(cfg, store), Observe: meter.Observe, Log: log})
+	})
+	log.Info("enricher started", "version", version.String(), "group", cfg.Group, "inputs", cfg.Inputs.Results,
+		"sessions", cfg.Members(), "delivery", cfg.Delivery, "feeds", len(cfg.Feeds))
+	err = group.Wait()
+	log.Info("enricher stopped")
+	return err //nolint:wrapcheck // each part says what failed
+}
+
+func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig, error) {
+	connection, err := cfg.Kafka.Options(log)
+	if err != nil {
+		return stream.KafkaConfig{}, fmt.Errorf("kafka: %w", err)
+	}
+	return stream.KafkaConfig{
+		Connection:     connection,
+		Group:          cfg.Group,
+		Inputs:         cfg.Inputs.Results,
+		Outputs:        map[enrich.Stream]string{enrich.Enriched: cfg.Outputs.Enriched, enrich.DeadLetters: cfg.Outputs.DeadLetter},
+		ExactlyOnce:    cfg.Delivery == "exactly_once",
+		MaxRecordBytes: int(cfg.Outputs.MaxRecordBytes),
+		Log:            log,
+	}, nil
+}
+
+// pipelines makes what a partition's rows are taken through: joins that own the
+// partition's state, then lookups that all partitions share.
+func pipelines(cfg *enricherconf.Config, store *reputation.Store) func(stream.Partition) (*enrich.Pipeline, error) {
+	lenses := event.NewLenses()
+	lookups := []enrich.Enricher{reputation.New(store)}
+	return func(stream.Partition) (*enrich.Pipeline, error) {
+		return enrich.NewPipeline(lenses, []enrich.Operator{process.New(cfg.Process())}, lookups), nil
+	}
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stackjoin/stackjoin/internal/enricherconf"
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
+	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
+)
+
+// scanFlags are what the scan command was asked to do.
+type scanFlags struct {
+	config, out, findings string
+	feeds                 []string
+	cloudTrail, sensors   []string
+}
+
+func scanCommand(std streams) *cobra.Command {
+	var f scanFlags
+	cmd := &cobra.Command{
+		Use:   "scan [flags] [FILE…|-]",
+		Short: "Enrich osquery's log files, without services",
+		Long: `Reads files as osquery's filesystem logger writes them (osqueryd.results.log,
+osqueryd.snapshots.log; differential, batch and snapshot form; plain or gzip) in
+the order given, or standard input, and writes each row once, in order, with its
+enrichment, as one line of JSON. A line that is no result of osquery's is told with
+its file and line, counted, and left out. The summary comes on standard error.`,
+		Example: `  enricher scan --feed ipsum.txt --feed feodo=feodo.csv osqueryd.results.log > enriched.ndjson
+  zcat old.log.gz | enricher scan --feed ipsum.txt -`,
+		RunE: func(cmd *cobra.Command, files []string) error { return f.scan(cmd.Context(), files, std) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.config, "config", "", "configuration `FILE`: its feeds and joins are used")
+	flags.StringArrayVar(&f.feeds, "feed", nil, "reputation feed, `[PRESET=]PATH`; presets: lines (default), feodo; may be repeated")
+	flags.StringVar(&f.out, "out", "", "write enriched rows to `FILE` instead of standard output")
+	flags.StringArrayVar(&f.cloudTrail, "cloudtrail", nil, "CloudTrail files; not part of this version")
+	flags.StringArrayVar(&f.sensors, "sensor", nil, "network sensor logs; not part of this version")
+	flags.StringVar(&f.findings, "findings", "", "file for findings; not part of this version")
+	return cmd
+}
+
+// refuse says which of the flags this version cannot honour. To ignore them would
+// make an answer look complete that is not.
+func (f *scanFlags) refuse() error {
+	var all []error
+	for flag, set := range map[string]bool{
+		"--cloudtrail": len(f.cloudTrail) > 0, "--sensor": len(f.sensors) > 0, "--findings": f.findings != "",
+	} {
+		if set {
+			all = append(all, fmt.Errorf("%s is not part of this version: leave it out to scan osquery's rows alone", flag))
+		}
+	}
+	return errors.Join(all...)
+}
+
+func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err error) {
+	if err := f.refuse(); err != nil {
+		return err
+	}
+	cfg, err := enricherconf.Load(f.config)
+	if err != nil {
+		return err //nolint:wrapcheck // names the file and each line
+	}
+	for _, flag := range f.feeds {
+		cfg.Feeds = append(cfg.Feeds, enricherconf.FeedOf(flag))
+	}
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	index, report := reputation.Load(ctx, cfg.Feeds, nil)
+	if err := report.Err(); err != nil {
+		return err //nolint:wrapcheck // names the feed and its file
+	}
+	out, closeOut, err := f.output(std.out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeOut()) }()
+	s := newSummary(std.err, files, report)
+	session := stream.NewFileSession(files, std.in, out, s.unreadable)
+	s.session = session
+	err = stream.Run(ctx, session, stream.Job{
+		Build:   pipelines(cfg, reputation.NewStore(index)),
+		Observe: s.observe,
+		Log:     slog.New(slog.DiscardHandler),
+	})
+	s.print(ctx.Err() != nil || err != nil)
+	if err == nil && ctx.Err() != nil {
+		err = errors.New("interrupted: the output is not complete")
+	}
+	return err //nolint:wrapcheck // names the file
+}
+
+func (f *scanFlags) output(standard io.Writer) (out io.Writer, finish func() error, err error) {
+	if f.out == "" {
+		return standard, func() error { return nil }, nil
+	}
+	file, err := os.OpenFile(f.out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--out: %w", err)
+	}
+	return file, file.Close, nil
+}
+
+// summary tells a scan's progress and result on standard error.
+type summary struct {
+	err     io.Writer
+	files   []string
+	feeds   reputation.Report
+	session *stream.FileSession
+	stats   enrich.Stats
+	started time.Time
+	told    time.Time
+	// shown counts the unreadable lines that were told one by one.
+	shown int
+}
+
+// progressEvery is how often a long scan says how far it is.
+const progressEvery = 5 * time.Second
+
+func newSummary(err io.Writer, files []string, feeds reputation.Report) *summary {
+	now := time.Now()
+	return &summary{err: err, files: files, feeds: feeds, stats: enrich.NewStats(), started: now, told: now}
+}
+
+func (s *summary) observe(stats enrich.Stats) {
+	s.stats.Add(stats)
+	if time.Since(s.told) < progressEvery {
+		return
+	}
+	s.told = time.Now()
+	fmt.Fprintf(s.err, "… %d rows, %s\n", s.rows(), size(s.session.Read()))
+}
+
+// maxShown is how many unreadable lines are told one by one.
+const maxShown = 20
+
+func (s *summary) unreadable(o enrich.Output) {
+	s.shown++
+	switch {
+	case s.shown == maxShown+1:
+		fmt.Fprintln(s.err, "… further lines of this kind are only counted")
+	case s.shown <= maxShown:
+		var letter struct{ Message string }
+		_ = json.Unmarshal(o.Value, &letter) // our own record
+		fmt.Fprintf(s.err, "%s: left out: %s\n", o.ID, letter.Message)
+	}
+}
+
+func (s *summary) rows() (n int64) {
+	for _, count := range s.stats.Rows {
+		n += count
+	}
+	return n
+}

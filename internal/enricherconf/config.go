@@ -1,0 +1,127 @@
+// Package enricherconf is the configuration of the enricher: its keys, their
+// defaults and what they mean. docs/config.md is generated from it.
+//
+// It must not open what it describes.
+package enricherconf
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/stackjoin/stackjoin/internal/config"
+	"github.com/stackjoin/stackjoin/internal/kafkaconn"
+	"github.com/stackjoin/stackjoin/internal/logging"
+	"github.com/stackjoin/stackjoin/internal/metrics"
+	"github.com/stackjoin/stackjoin/pkg/enrich/process"
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
+)
+
+// Config is the whole file.
+type Config struct {
+	Kafka    kafkaconn.Config  `yaml:"kafka"`
+	Group    string            `yaml:"group" default:"stackjoin-enricher" doc:"Consumer group. Processes of one group share the partitions; transactional ids begin with it."`
+	Inputs   Inputs            `yaml:"inputs"`
+	Outputs  Outputs           `yaml:"outputs"`
+	Delivery string            `yaml:"delivery" default:"exactly_once" enum:"exactly_once|at_least_once" doc:"exactly_once commits output and input offsets in one transaction. at_least_once is for brokers without transactions: after a failure rows come again, under the same ids."`
+	Sessions int               `yaml:"sessions" default:"0" doc:"Members of the group in this process, each with a goroutine of its own; 0 means one per core."`
+	State    State             `yaml:"state"`
+	Joins    Joins             `yaml:"joins"`
+	Feeds    []reputation.Feed `yaml:"feeds" doc:"Reputation feeds. Without any, no event is matched."`
+	Metrics  metrics.Config    `yaml:"metrics"`
+	Log      logging.Config    `yaml:"log"`
+}
+
+// Inputs names what is read.
+type Inputs struct {
+	Results []string `yaml:"results" default:"osquery.results" doc:"Topics of osquery rows, as logger-ext writes them or as osquery's own loggers do."`
+}
+
+// Outputs names what is written.
+type Outputs struct {
+	Enriched       string       `yaml:"enriched" default:"osquery.enriched" doc:"Topic of the enriched rows, keyed by host."`
+	DeadLetter     string       `yaml:"deadletter" default:"osquery.deadletter" doc:"Topic of records that could not be taken."`
+	MaxRecordBytes config.Bytes `yaml:"max_record_bytes" default:"1000000" doc:"Largest record the output topics take (their max.message.bytes). Larger ones go to the dead letters."`
+}
+
+// State says where things are kept between runs.
+type State struct {
+	Dir string `yaml:"dir" doc:"Folder for what outlives a restart: the last good copy of each feed. Empty keeps nothing."`
+}
+
+// Joins bounds the joins.
+type Joins struct {
+	ProcessLive       config.Duration `yaml:"process_live" default:"168h" doc:"How long a process is remembered after its start, unless its pid is taken by another. Later events of that pid have the gap process_unknown."`
+	ProcessMaxPerHost int             `yaml:"process_max_per_host" default:"65536" doc:"Processes remembered per host; the oldest go first, and their events have the gap process_unknown."`
+}
+
+// Validate tells what the types alone do not. It implements config.Validator.
+func (c *Config) Validate() []config.Problem {
+	var wrong []config.Problem
+	add := func(bad bool, key, format string, args ...any) {
+		if bad {
+			wrong = append(wrong, config.Problem{Key: key, Message: fmt.Sprintf(format, args...)})
+		}
+	}
+	add(c.Group == "", "group", "must not be empty")
+	add(len(c.Inputs.Results) == 0, "inputs.results", "must name a topic")
+	add(c.Outputs.Enriched == "", "outputs.enriched", "must name a topic")
+	add(c.Outputs.DeadLetter == "", "outputs.deadletter", "must name a topic")
+	add(c.Outputs.MaxRecordBytes < 16<<10, "outputs.max_record_bytes", "must be at least 16KiB")
+	add(c.Sessions < 0, "sessions", "must not be negative")
+	add(c.Joins.ProcessMaxPerHost < 1, "joins.process_max_per_host", "must be at least 1")
+	for _, topic := range c.Inputs.Results {
+		add(topic == c.Outputs.Enriched, "outputs.enriched", "is also an input: the enricher would read what it writes")
+		add(topic == c.Outputs.DeadLetter, "outputs.deadletter", "is also an input: the enricher would read what it writes")
+	}
+	names := map[string]bool{}
+	for i, feed := range c.Feeds {
+		for _, m := range feed.Check() {
+			add(true, fmt.Sprintf("feeds[%d].%s", i, m.Key), "%s", m.Message)
+		}
+		add(names[feed.Name], fmt.Sprintf("feeds[%d].name", i), "%q is the name of an earlier feed", feed.Name)
+		names[feed.Name] = true
+	}
+	return wrong
+}
+
+// Members is the number of sessions to run.
+func (c *Config) Members() int {
+	if c.Sessions > 0 {
+		return c.Sessions
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// Process is the bounds of the process join.
+func (c *Config) Process() process.Config {
+	return process.Config{Live: c.Joins.ProcessLive.Std(), MaxPerHost: c.Joins.ProcessMaxPerHost}
+}
+
+// Load reads the file at path, or the defaults when path is empty, with ${NAME}
+// taken from the environment. Its error tells everything that is wrong.
+func Load(path string) (*Config, error) {
+	var c Config
+	if path == "" {
+		return &c, config.Defaults(&c) //nolint:wrapcheck // a mistake in this file's tags
+	}
+	if err := config.Load(path, &c, os.LookupEnv); err != nil {
+		return nil, err //nolint:wrapcheck // names the file and each line
+	}
+	return &c, nil
+}
+
+// FeedOf reads the value of a --feed flag, [PRESET=]PATH. The feed is named after
+// its file.
+func FeedOf(flag string) reputation.Feed {
+	preset, path, ok := strings.Cut(flag, "=")
+	if !ok || strings.ContainsAny(preset, `/\.`) {
+		preset, path = "lines", flag
+	}
+	base := path[strings.LastIndexAny(path, `/\`)+1:]
+	name, _, _ := strings.Cut(base, ".")
+	feed := reputation.NewFeed(name, path)
+	feed.Preset = preset
+	return feed
+}
