@@ -1,6 +1,9 @@
 package event
 
-import "strings"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 // Lens says what the rows of one table mean: which column answers for which
 // field. A column that a query left out is simply not answered.
@@ -75,15 +78,16 @@ func has(r *Row, columns []string) bool {
 	return true
 }
 
-// finderCap bounds what a Finder remembers. A fleet has hundreds of query
-// names; whoever sends more than this pays the slow way for the rest.
+// finderCap bounds what a Finder remembers. A fleet has hundreds of queries;
+// whoever sends more than this pays the slow way for the rest.
 const finderCap = 4096
 
-// Finder remembers which query meant which table, since Find asks every lens.
-// It is for one goroutine.
+// Finder remembers which query and columns meant which table, since
+// Lenses.Find asks every lens. It is for one goroutine.
 type Finder struct {
 	lenses *Lenses
 	known  map[string]*Lens
+	key    []byte
 }
 
 // NewFinder returns a Finder over lenses.
@@ -91,23 +95,30 @@ func NewFinder(lenses *Lenses) *Finder {
 	return &Finder{lenses: lenses, known: map[string]*Lens{}}
 }
 
-// Find does what Lenses.Find does. It asks again where a remembered table does
-// not fit the row: two hosts may run different queries under one name.
+// Find does what Lenses.Find does, whatever it found before: two hosts may run
+// different queries under one name.
 func (f *Finder) Find(r *Row) *Lens {
-	lens, ok := f.known[string(r.Query.Raw)]
-	if ok && lens != f.lenses.other && has(r, lens.fewest()) {
+	f.key = appendShape(f.key[:0], r)
+	if lens, ok := f.known[string(f.key)]; ok {
 		return lens
 	}
-	found := f.lenses.Find(r)
-	if !ok && len(f.known) < finderCap && len(r.Columns) > 0 {
-		f.known[string(r.Query.Raw)] = found
+	lens := f.lenses.Find(r)
+	if len(f.known) < finderCap {
+		f.known[string(f.key)] = lens
 	}
-	return found
+	return lens
 }
 
-func (l *Lens) fewest() []string {
-	if len(l.named) > 0 {
-		return l.named
+// appendShape appends all that Lenses.Find looks at. Each text goes with its
+// length, so that no host can make a row that is taken for another's.
+func appendShape(dst []byte, r *Row) []byte {
+	dst = appendSized(dst, r.Query.Raw)
+	for i := range r.Columns {
+		dst = appendSized(dst, r.Columns[i].Name)
 	}
-	return l.alone
+	return dst
+}
+
+func appendSized(dst, text []byte) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }

@@ -2,18 +2,9 @@ package event
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/bits"
 )
-
-// maxDepth bounds nesting. osquery's rows are three deep; the bound keeps a
-// hostile row from costing more than its length.
-const maxDepth = 512
-
-// ErrDepth is wrapped by the SyntaxError of a document that nests deeper than
-// this package follows.
-var ErrDepth = errors.New("nested too deeply")
 
 // SyntaxError says where and why bytes are not the JSON that was expected.
 type SyntaxError struct {
@@ -48,15 +39,12 @@ func (s *scanner) fail(reason string) error {
 }
 
 func (s *scanner) space() {
-	for s.i < len(s.b) {
-		switch s.b[s.i] {
-		case ' ', '\t', '\n', '\r':
-			s.i++
-		default:
-			return
-		}
+	for s.i < len(s.b) && isSpace(s.b[s.i]) {
+		s.i++
 	}
 }
+
+func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\t' || c == '\n' || c == '\r') }
 
 // peek skips white space and returns the next byte, or 0 at the end.
 func (s *scanner) peek() byte {
@@ -100,15 +88,7 @@ func (s *scanner) str() ([]byte, error) {
 	s.escaped = false
 	start := s.i
 	for {
-		for s.i+8 <= len(s.b) {
-			m := special(binary.LittleEndian.Uint64(s.b[s.i:]))
-			if m == 0 {
-				s.i += 8
-				continue
-			}
-			s.i += bits.TrailingZeros64(m) / 8
-			break
-		}
+		s.plain()
 		if s.i >= len(s.b) {
 			return nil, s.fail("unterminated string")
 		}
@@ -128,6 +108,19 @@ func (s *scanner) str() ([]byte, error) {
 	}
 }
 
+// plain steps over bytes that mean nothing in a string, eight at a time, to the
+// first that may or to the last seven.
+func (s *scanner) plain() {
+	for s.i+8 <= len(s.b) {
+		if m := special(binary.LittleEndian.Uint64(s.b[s.i:])); m != 0 {
+			s.i += bits.TrailingZeros64(m) / 8
+			return
+		}
+		s.i += 8
+	}
+}
+
+// escape steps over a backslash and what it escapes.
 func (s *scanner) escape() error {
 	s.i++
 	if s.i >= len(s.b) {
@@ -231,155 +224,4 @@ func (s *scanner) digits() bool {
 		s.i++
 	}
 	return s.i > start
-}
-
-// brackets is the stack of open brackets of one composite value, a bit each, so
-// that stepping over it neither recurses nor allocates.
-type brackets struct {
-	objects [maxDepth / 64]uint64
-	depth   int
-}
-
-func (b *brackets) push(object bool) {
-	word, bit := b.depth/64, uint64(1)<<(b.depth%64)
-	b.objects[word] &^= bit
-	if object {
-		b.objects[word] |= bit
-	}
-	b.depth++
-}
-
-func (b *brackets) inObject() bool {
-	top := b.depth - 1
-	return b.objects[top/64]&(1<<(top%64)) != 0
-}
-
-// composite steps over an object or an array.
-func (s *scanner) composite() error {
-	var open brackets
-	for {
-		c := s.peek()
-		if c != '{' && c != '[' {
-			if err := s.scalar(c); err != nil {
-				return err
-			}
-		} else if empty, err := s.open(&open, c); err != nil {
-			return err
-		} else if !empty {
-			continue
-		}
-		if done, err := s.afterValue(&open); done || err != nil {
-			return err
-		}
-	}
-}
-
-// open steps into a bracket, and over the first key of an object. An empty
-// bracket is stepped over whole.
-func (s *scanner) open(open *brackets, c byte) (empty bool, err error) {
-	s.i++
-	if s.peek() == c+2 { // in ASCII '}' is '{'+2 and ']' is '['+2
-		s.i++
-		return true, nil
-	}
-	if open.depth == maxDepth {
-		return false, &SyntaxError{Offset: s.i, Reason: ErrDepth.Error(), err: ErrDepth}
-	}
-	open.push(c == '{')
-	if c == '{' {
-		_, err = s.key()
-	}
-	return false, err
-}
-
-// afterValue closes the brackets that end here and steps to the next value; it
-// is done when the outermost bracket has closed.
-func (s *scanner) afterValue(open *brackets) (done bool, err error) {
-	for open.depth > 0 {
-		object := open.inObject()
-		switch c := s.peek(); {
-		case c == ',':
-			s.i++
-			if object {
-				_, err = s.key()
-			}
-			return false, err
-		case c == '}' && object, c == ']' && !object:
-			s.i++
-			open.depth--
-		default:
-			return false, s.fail("expected a comma or a closing bracket")
-		}
-	}
-	return true, nil
-}
-
-// key steps over a member's name and its colon and returns the name's bytes.
-func (s *scanner) key() ([]byte, error) {
-	s.space()
-	s.keyAt = s.i
-	name, err := s.str()
-	if err != nil {
-		return nil, err
-	}
-	return name, s.expect(':', "a colon")
-}
-
-// object calls each with every member's name and with the scanner at its
-// value, which each must step over.
-func (s *scanner) object(each func(key []byte) error) error {
-	if err := s.expect('{', "an object"); err != nil {
-		return err
-	}
-	if s.peek() == '}' {
-		s.i++
-		return nil
-	}
-	for {
-		key, err := s.key()
-		if err != nil {
-			return err
-		}
-		if err := each(key); err != nil {
-			return err
-		}
-		if s.peek() == '}' {
-			s.i++
-			return nil
-		}
-		if err := s.expect(',', "a comma or a closing brace"); err != nil {
-			return err
-		}
-	}
-}
-
-// array calls each with the scanner at every element, which each must step over.
-func (s *scanner) array(each func() error) error {
-	if err := s.expect('[', "an array"); err != nil {
-		return err
-	}
-	if s.peek() == ']' {
-		s.i++
-		return nil
-	}
-	for {
-		if err := each(); err != nil {
-			return err
-		}
-		if s.peek() == ']' {
-			s.i++
-			return nil
-		}
-		if err := s.expect(',', "a comma or a closing bracket"); err != nil {
-			return err
-		}
-	}
-}
-
-// end checks that nothing but white space follows.
-func (s *scanner) end() error {
-	if s.peek(); s.i != len(s.b) {
-		return s.fail("text after the value")
-	}
-	return nil
 }

@@ -12,22 +12,20 @@ var ErrForm = errors.New("no form of osquery")
 // Rows are the rows of one osquery result, whatever form it came in, as places
 // in its payload. They are read with AppendRow, as often as wanted, and are the
 // same each time for the same payload: that is what lets a row be named by its
-// number.
+// number. Rows do not change once made; the payload must not either.
 type Rows struct {
 	payload []byte
+	form    form
 	// envelope holds the members that every row of a batch or snapshot shares,
 	// ready to be followed by its own.
 	envelope []byte
 	rows     []span
-	// whole is set for event form, where the payload is the row.
-	whole bool
-	// snapshot is set for snapshot form.
-	snapshot bool
 	// dirty is set where strings hold bytes that JSON does not allow.
 	dirty bool
 	query Value
 }
 
+// span is a row's place in the payload and what its list says of it.
 type span struct {
 	start, end int
 	action     action
@@ -45,14 +43,31 @@ const (
 func (a action) member() string {
 	switch a {
 	case added:
-		return `,"action":"added"`
+		return `"action":"added"`
 	case removed:
-		return `,"action":"removed"`
+		return `"action":"removed"`
 	case snapshot:
-		return `,"action":"snapshot"`
+		return `"action":"snapshot"`
 	}
 	return ""
 }
+
+// form is what a top-level member says of the result it stands in. Where
+// members say different things the highest counts: with --decorations_top_level
+// a decoration of any name, and with text for a value, stands among them.
+type form uint8
+
+const (
+	formless   form = iota
+	noDiff          // diffResults that the AWS loggers emptied
+	noSnapshot      // a snapshot that they emptied
+	single          // columns
+	diff            // diffResults
+	list            // snapshot
+)
+
+// whole tells that the payload is the row.
+func (f form) whole() bool { return f == single }
 
 // SplitResult reads one osquery result: event form (one row), batch form
 // (`diffResults`; removed rows first, as osquery orders them) or snapshot form
@@ -64,56 +79,60 @@ func (a action) member() string {
 // mends them and says so.
 func SplitResult(payload []byte) (*Rows, error) {
 	r := &Rows{payload: payload}
-	var shared []span // key and value of the members that rows share
-	var form form
-	s := scanner{b: payload}
-	err := s.object(func(key []byte) error {
+	members, err := r.scan()
+	switch {
+	case err != nil:
+		return nil, err
+	case r.form == formless:
+		return nil, &SyntaxError{Reason: "no columns, diffResults or snapshot: " + ErrForm.Error(), err: ErrForm}
+	case r.form.whole():
+		r.payload = bytes.TrimSpace(payload)
+		r.rows = []span{{0, len(r.payload), noAction}}
+	default:
+		r.share(members)
+	}
+	return r, nil
+}
+
+// topMember is the place of a top-level member, name and all.
+type topMember struct {
+	start, end int
+	form       form
+}
+
+// scan walks the payload once. It returns the members that rows might share.
+func (r *Rows) scan() (members []topMember, err error) {
+	s := scanner{b: r.payload}
+	err = s.object(func(key []byte) error {
 		start := s.keyAt
 		f, err := r.member(&s, key)
-		form = max(form, f)
-		if f < listed {
-			shared = append(shared, span{start: start, end: s.i})
+		r.form = max(r.form, f)
+		if f < single && string(key) != "action" {
+			members = append(members, topMember{start, s.i, f})
 		}
 		return err
 	})
 	if err == nil {
 		err = s.end()
 	}
-	if err == nil && form == formless {
-		err = &SyntaxError{Reason: "no columns, diffResults or snapshot: " + ErrForm.Error(), err: ErrForm}
-	}
-	if err != nil {
-		return nil, err
-	}
-	r.dirty = s.control || !utf8.Valid(payload)
-	if form == listed {
-		r.share(shared)
-		return r, nil
-	}
-	r.whole = true
-	r.payload = bytes.TrimSpace(payload)
-	r.rows = []span{{0, len(r.payload), noAction}}
-	return r, nil
+	r.dirty = s.control || !utf8.Valid(r.payload)
+	return members, err
 }
-
-// form is what a member's name says of the result it stands in.
-type form uint8
-
-const (
-	formless form = iota
-	single        // columns
-	listed        // diffResults or snapshot
-)
 
 // member steps over the value of one top-level member.
 func (r *Rows) member(s *scanner, key []byte) (form, error) {
 	c := s.peek()
-	switch {
-	case string(key) == "diffResults" && (c == '{' || c == '"'):
-		return listed, r.diff(s)
-	case string(key) == "snapshot" && (c == '[' || c == '"'):
-		r.snapshot = true
-		return listed, r.list(s, snapshot)
+	switch string(key) {
+	case "diffResults":
+		if c == '{' {
+			return diff, r.diff(s)
+		}
+		return emptied(s, noDiff)
+	case "snapshot":
+		if c == '[' {
+			return list, r.list(s, snapshot)
+		}
+		return emptied(s, noSnapshot)
 	}
 	value, err := s.any()
 	switch string(key) {
@@ -125,27 +144,31 @@ func (r *Rows) member(s *scanner, key []byte) (form, error) {
 	return formless, err
 }
 
-// share keeps the members that all rows of a list share. A row's own columns
-// and action come after them, and a list's own action says less than a row's.
-func (r *Rows) share(members []span) {
+// emptied steps over a value in the place of rows: it means f when it is what
+// the AWS loggers make of an empty list or object, and nothing otherwise.
+func emptied(s *scanner, f form) (form, error) {
+	v, err := s.any()
+	if !v.Empty() {
+		f = formless
+	}
+	return f, err
+}
+
+// share keeps the members that all rows of a list share. They come before a
+// row's own columns and action, so members of these names are not among them:
+// osquery does the same to decorations in event form.
+func (r *Rows) share(members []topMember) {
 	r.envelope = append(r.envelope, '{')
 	for _, m := range members {
-		text := r.payload[m.start:m.end]
-		if bytes.HasPrefix(text, []byte(`"action"`)) || bytes.HasPrefix(text, []byte(`"columns"`)) {
+		if m.form == r.form {
 			continue
 		}
-		if len(r.envelope) > 1 {
-			r.envelope = append(r.envelope, ',')
-		}
-		r.envelope = append(r.envelope, text...)
+		r.envelope = append(append(r.envelope, r.payload[m.start:m.end]...), ',')
 	}
 }
 
+// diff reads the object of diffResults.
 func (r *Rows) diff(s *scanner) error {
-	if s.peek() == '"' { // the AWS loggers write an empty object as ""
-		_, err := s.str()
-		return err
-	}
 	return s.object(func(key []byte) error {
 		switch string(key) {
 		case "removed":
@@ -158,9 +181,13 @@ func (r *Rows) diff(s *scanner) error {
 	})
 }
 
+// list reads an array of rows, or what the AWS loggers make of an empty one.
 func (r *Rows) list(s *scanner, a action) error {
-	if s.peek() == '"' { // the AWS loggers write an empty list as ""
-		_, err := s.str()
+	if s.peek() != '[' {
+		v, err := s.any()
+		if err == nil && !v.Empty() {
+			err = s.fail("expected a list of rows")
+		}
 		return err
 	}
 	return s.array(func() error {
@@ -186,13 +213,12 @@ func (r *Rows) Records() int { return max(1, len(r.rows)) }
 func (r *Rows) Query() string { return r.query.Text() }
 
 // Snapshot tells whether the result came in snapshot form.
-func (r *Rows) Snapshot() bool { return r.snapshot }
+func (r *Rows) Snapshot() bool { return r.form == list || r.form == noSnapshot }
 
 // AppendRow appends record i as one JSON object in event form. Its members are
 // the payload's bytes: in event form the payload itself, else the members all
 // rows share, then `columns` and `action`. The record of an empty result has no
-// `columns`. Bytes that JSON does not allow are mended; the row then says
-// `"escaped":true` and carries the original in base64 as `raw`.
+// `columns`. Bytes that JSON does not allow are mended as by AppendMended.
 func (r *Rows) AppendRow(dst []byte, i int) []byte {
 	start := len(dst)
 	dst = r.appendPlain(dst, i)
@@ -202,40 +228,26 @@ func (r *Rows) AppendRow(dst []byte, i int) []byte {
 	return mend(dst, start)
 }
 
-// mend makes the JSON object dst[start:] hold only bytes that JSON allows. If
-// that changes it, the object says so and carries the original.
-func mend(dst []byte, start int) []byte {
-	plain := bytes.Clone(dst[start:])
-	mended := appendMended(dst[:start], plain)
-	if len(mended)-start == len(plain) { // mending only ever lengthens
-		return mended
-	}
-	mended = append(mended[:len(mended)-1], `,"escaped":true,"raw":`...)
-	return append(appendBase64(mended, plain), '}')
-}
-
 func (r *Rows) appendPlain(dst []byte, i int) []byte {
-	if r.whole {
+	if r.form.whole() {
 		return append(dst, r.payload...)
 	}
 	dst = append(dst, r.envelope...)
 	a := noAction
-	if r.snapshot {
+	if r.Snapshot() {
 		a = snapshot
 	}
 	if i < len(r.rows) {
 		row := r.rows[i]
 		a = row.action
-		if len(r.envelope) > 1 {
-			dst = append(dst, ',')
-		}
-		dst = append(append(dst, `"columns":`...), r.payload[row.start:row.end]...)
+		dst = append(dst, `"columns":`...)
+		dst = append(append(dst, r.payload[row.start:row.end]...), ',')
 	}
-	member := a.member()
-	if dst[len(dst)-1] == '{' && member != "" {
-		member = member[1:]
+	dst = append(dst, a.member()...)
+	if dst[len(dst)-1] == ',' { // the record of an empty difference has no action
+		dst = dst[:len(dst)-1]
 	}
-	return append(append(dst, member...), '}')
+	return append(dst, '}')
 }
 
 // SplitLines reads the string_batch call: a JSON array of strings, each the

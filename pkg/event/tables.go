@@ -48,6 +48,8 @@ func processTables() []*Lens {
 			with(owner).with(event).with(map[Field]string{AuditUID: "auid", Syscall: "syscall"}),
 		table("bpf_process_events", Process, "pid", "path").known("pid", "parent", "path", "cmdline", "ntime", "probe_error").
 			with(owner).with(event).with(map[Field]string{Syscall: "syscall"}),
+		table("es_process_events", Process, "pid", "path", "event_type").known("pid", "parent", "path", "event_type", "global_seq_num", "cdhash").
+			with(owner).with(event).with(map[Field]string{Syscall: "event_type", UserName: "username"}),
 		table("processes", Process, "pid").known("pid", "parent", "path", "cmdline", "start_time", "resident_size").
 			with(owner).with(map[Field]string{StartTime: "start_time", WorkingDirectory: "cwd", UserName: "username"}).inventory(),
 	}
@@ -56,9 +58,10 @@ func processTables() []*Lens {
 func socketTables() []*Lens {
 	ends := map[Field]string{
 		PID: "pid", LocalAddress: "local_address", LocalPort: "local_port", RemoteAddress: "remote_address",
-		RemotePort: "remote_port", Protocol: "protocol", Family: "family", Path: "path",
+		RemotePort: "remote_port", Protocol: "protocol", Family: "family",
 	}
-	event := map[Field]string{Time: "time", EID: "eid"}
+	// Tables of states have a path too, but it is that of a unix socket.
+	event := map[Field]string{Path: "path", Time: "time", EID: "eid"}
 	return []*Lens{
 		table("socket_events", Socket, "pid", "remote_address").known("action", "pid", "remote_address", "remote_port", "time").
 			with(ends).with(event).with(map[Field]string{Verb: "action", Outcome: "status", AuditUID: "auid"}),
@@ -68,7 +71,7 @@ func socketTables() []*Lens {
 			with(ends).with(map[Field]string{Outcome: "state"}).inventory(),
 		table("open_sockets", Socket, "pid", "remote_address").with(ends).with(map[Field]string{Outcome: "state"}).inventory(),
 		table("listening_ports", Socket, "pid", "port").known("pid", "port", "address", "protocol", "family").
-			with(map[Field]string{PID: "pid", LocalAddress: "address", LocalPort: "port", Protocol: "protocol", Family: "family", Path: "path"}).inventory(),
+			with(map[Field]string{PID: "pid", LocalAddress: "address", LocalPort: "port", Protocol: "protocol", Family: "family"}).inventory(),
 	}
 }
 
@@ -84,10 +87,13 @@ func fileTables() []*Lens {
 	hashes := map[Field]string{MD5: "md5", SHA1: "sha1", SHA256: "sha256"}
 	return []*Lens{
 		table("file_events", File, "target_path").known("target_path", "action", "category").
-			with(hashes).with(map[Field]string{TargetPath: "target_path", Verb: "action", UID: "uid", GID: "gid", Time: "time", EID: "eid"}),
-		table("process_file_events", File, "path", "pid").known("operation", "executable", "path", "pid").with(map[Field]string{
+			with(hashes).with(map[Field]string{TargetPath: "target_path", Verb: "action", Time: "time", EID: "eid"}), // uid owns the file
+		table("process_file_events", File, "operation", "path", "pid").known("operation", "executable", "path", "pid").with(map[Field]string{
 			PID: "pid", ParentPID: "ppid", Path: "executable", WorkingDirectory: "cwd", TargetPath: "path", Verb: "operation",
 			UID: "uid", GID: "gid", AuditUID: "auid", Time: "time", EID: "eid",
+		}),
+		table("es_process_file_events", File, "filename", "pid").known("filename", "dest_filename", "event_type", "pid").with(map[Field]string{
+			PID: "pid", ParentPID: "parent", Path: "path", TargetPath: "filename", Verb: "event_type", Time: "time", EID: "eid",
 		}),
 		table("hash", File, "path").known("path", "md5", "sha1", "sha256").with(hashes).with(map[Field]string{TargetPath: "path"}).inventory(),
 	}
@@ -101,7 +107,7 @@ func loginTables() []*Lens {
 		table("logged_in_users", Login, "user").known("host", "tty", "user", "pid", "time", "type").with(map[Field]string{
 			PID: "pid", UserName: "user", RemoteHost: "host", Terminal: "tty", Time: "time", Verb: "type",
 		}).inventory(),
-		table("last", Login, "username").known("host", "tty", "username", "pid", "time", "type").with(map[Field]string{
+		table("last", Login, "username", "host").known("host", "tty", "username", "pid", "time", "type").with(map[Field]string{
 			PID: "pid", UserName: "username", RemoteHost: "host", Terminal: "tty", Time: "time", Verb: "type",
 		}).inventory(),
 		table("shell_history", Inventory, "command").known("command", "history_file", "uid").with(map[Field]string{

@@ -23,19 +23,25 @@ func appendUnescaped(dst, s []byte) []byte {
 			s = s[1:]
 			continue
 		}
-		r := hex4(s[1:])
-		s = s[5:]
-		if utf16.IsSurrogate(r) {
-			low := rune(-1)
-			if len(s) >= 6 && s[0] == '\\' && s[1] == 'u' {
-				low = hex4(s[2:])
-			}
-			if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
-				s = s[6:]
-			}
-		}
+		r, size := unescapeRune(s)
 		dst = utf8.AppendRune(dst, r)
+		s = s[size:]
 	}
+}
+
+// unescapeRune reads what follows the backslash of a \u escape, and the escape
+// after it where both are halves of one character.
+func unescapeRune(s []byte) (r rune, size int) {
+	r = hex4(s[1:])
+	if !utf16.IsSurrogate(r) {
+		return r, 5
+	}
+	if len(s) >= 11 && s[5] == '\\' && s[6] == 'u' {
+		if pair := utf16.DecodeRune(r, hex4(s[7:])); pair != utf8.RuneError {
+			return pair, 11
+		}
+	}
+	return utf8.RuneError, 5
 }
 
 func unescapeByte(c byte) byte {
@@ -78,21 +84,20 @@ func AppendString(dst []byte, text string) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(text); {
-		c := text[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(text[i:])
+		c, size := text[i], 1
+		switch {
+		case c >= utf8.RuneSelf:
+			var r rune
+			r, size = utf8.DecodeRuneInString(text[i:])
 			if r == utf8.RuneError && size == 1 {
 				dst = append(append(dst, text[start:i]...), "\ufffd"...)
 				start = i + 1
 			}
-			i += size
-			continue
-		}
-		if c < 0x20 || c == '"' || c == '\\' {
+		case c < 0x20 || c == '"' || c == '\\':
 			dst = appendEscape(append(dst, text[start:i]...), c)
 			start = i + 1
 		}
-		i++
+		i += size
 	}
 	return append(append(dst, text[start:]...), '"')
 }
@@ -111,46 +116,58 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 }
 
-// appendMended appends a JSON text whose strings hold bytes that JSON does not
-// allow: a control byte becomes its \u00NN escape, which stands for the same
-// text, and a byte that is no UTF-8 becomes the text \xNN, as osquery itself
-// writes it in differential results. The second is readable but ambiguous, so
-// the caller keeps the original beside it.
-func appendMended(dst, text []byte) []byte {
+// AppendMended appends the JSON object with the bytes in its strings that JSON
+// does not allow mended. If that changed anything, two last members say so:
+// `"escaped":true`, and `raw` with the original object in base64. The object
+// must be one that Row.Parse has read, without white space around it.
+func AppendMended(dst, object []byte) []byte {
+	start := len(dst)
+	return mend(append(dst, object...), start)
+}
+
+// mend makes the object dst[start:] hold only bytes that JSON allows.
+func mend(dst []byte, start int) []byte {
+	original := bytes.Clone(dst[start:])
+	dst = appendAllowed(dst[:start], original)
+	if len(dst)-start == len(original) { // mending only ever lengthens
+		return dst
+	}
+	dst = append(reopen(dst), `"escaped":true,"raw":"`...)
+	return append(base64.StdEncoding.AppendEncode(dst, original), '"', '}')
+}
+
+// appendAllowed appends a JSON text whose strings may hold bytes that JSON does
+// not allow: a control byte becomes its escape, which stands for the same text,
+// and a byte that is no UTF-8 becomes the text \xNN, as osquery itself writes it
+// in differential results. The second is readable but ambiguous, so the caller
+// keeps the original beside it.
+func appendAllowed(dst, text []byte) []byte {
 	inString := false
 	for i := 0; i < len(text); {
-		c := text[i]
+		c, size := text[i], 1
 		switch {
-		case c == '\\' && inString && i+1 < len(text):
-			dst = append(dst, c, text[i+1])
-			i += 2
-			continue
-		case c == '"':
-			inString = !inString
-			dst = append(dst, c)
+		case c == '\\' && inString:
+			size = 2 // the scanner has seen what is escaped
+			dst = append(dst, text[i:i+size]...)
 		case c < 0x20 && inString:
 			dst = appendEscape(dst, c)
-		case c < utf8.RuneSelf:
-			dst = append(dst, c)
+		case c >= utf8.RuneSelf:
+			dst, size = appendRune(dst, text[i:])
 		default:
-			r, size := utf8.DecodeRune(text[i:])
-			if r == utf8.RuneError && size == 1 {
-				dst = append(dst, '\\', '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
-				i++
-				continue
-			}
-			dst = append(dst, text[i:i+size]...)
-			i += size
-			continue
+			inString = inString != (c == '"')
+			dst = append(dst, c)
 		}
-		i++
+		i += size
 	}
 	return dst
 }
 
-// appendBase64 appends b in standard base64 as a JSON string.
-func appendBase64(dst, b []byte) []byte {
-	dst = append(dst, '"')
-	dst = base64.StdEncoding.AppendEncode(dst, b)
-	return append(dst, '"')
+// appendRune appends the character that text begins with, or \xNN where it
+// begins with none, and returns how many bytes of text that took.
+func appendRune(dst, text []byte) (_ []byte, size int) {
+	r, size := utf8.DecodeRune(text)
+	if r == utf8.RuneError && size == 1 {
+		return append(dst, '\\', '\\', 'x', hexDigits[text[0]>>4], hexDigits[text[0]&15]), 1
+	}
+	return append(dst, text[:size]...), size
 }

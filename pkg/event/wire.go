@@ -15,17 +15,39 @@ const (
 	SchemaStatus = "stackjoin.status/1"
 )
 
+// Delivery is what logger-ext says of a row: its name, how many rows its call
+// had, the call before it on the same topic, and when it was made durable.
+type Delivery struct {
+	Agent string
+	Run   string
+	Seq   uint64
+	// Row counts from 0 to Rows-1. Rows is 0 for an empty result, which
+	// travels as one record without columns.
+	Row, Rows int
+	// Prev is "run/seq" of the call sent before to the same topic, or empty.
+	Prev    string
+	Spooled time.Time
+}
+
+// Name returns the row's one name, agent/run/seq/row.
+func (d *Delivery) Name() string {
+	b := make([]byte, 0, 96)
+	b = append(append(b, d.Agent...), '/')
+	b = append(append(b, d.Run...), '/')
+	b = append(strconv.AppendUint(b, d.Seq, 10), '/')
+	return string(strconv.AppendInt(b, int64(d.Row), 10))
+}
+
 // AppendTime appends t as the wire writes times: RFC 3339, UTC, milliseconds.
 func AppendTime(dst []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(dst, spooledLayout)
 }
 
-// AppendDelivery appends d as the last member of the JSON object that ends dst.
+// AppendDelivery appends d as the last member of the JSON object that ends dst,
+// with nothing after its closing brace. Agent, Run and Prev are written as they
+// are: they hold nothing that JSON would escape.
 func AppendDelivery(dst []byte, d *Delivery) []byte {
-	dst = dst[:len(dst)-1]
-	if dst[len(dst)-1] != '{' {
-		dst = append(dst, ',')
-	}
+	dst = reopen(dst)
 	dst = append(append(dst, `"delivery":{"agent":"`...), d.Agent...)
 	dst = append(append(dst, `","run":"`...), d.Run...)
 	dst = strconv.AppendUint(append(dst, `","seq":`...), d.Seq, 10)
@@ -40,85 +62,62 @@ func AppendDelivery(dst []byte, d *Delivery) []byte {
 	return append(dst, `"}}`...)
 }
 
-// StatusRows are the lines of one status call, as places in its payload.
-type StatusRows struct {
-	lines []statusLine
+// reopen takes the closing brace off the object that ends dst and makes it ready
+// for one more member.
+func reopen(dst []byte) []byte {
+	dst = dst[:len(dst)-1]
+	last := len(dst) - 1
+	for isSpace(dst[last]) {
+		last--
+	}
+	if dst[last] == '{' {
+		return dst
+	}
+	return append(dst, ',')
 }
 
-// statusLine holds one line's values as raw JSON, by the letters osquery uses.
-type statusLine struct {
-	severity, file, line, message, host, calendar, unix []byte
-}
-
-// SplitStatus reads the payload of a status call: a JSON array of
-// {"s","f","i","m","h","c","u"}. Lines that are no object are an error, members
-// that are missing are not.
-func SplitStatus(payload []byte) (*StatusRows, error) {
-	s := scanner{b: payload}
-	rows := &StatusRows{}
-	err := s.array(func() error {
-		line, err := readStatusLine(&s)
-		rows.lines = append(rows.lines, line)
+// delivery reads the member that logger-ext adds. Its strings repeat from row
+// to row, so they are kept as long as they stay the same.
+func (r *Row) delivery(s *scanner) error {
+	r.Delivered, r.Delivery = s.peek() == '{', Delivery{}
+	if !r.Delivered {
+		_, err := s.value()
+		return err
+	}
+	err := s.object(func(key []byte) error {
+		v, err := s.any()
+		r.Delivery.set(key, v, &r.last)
 		return err
 	})
-	if err == nil {
-		err = s.end()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return rows, nil
+	r.last = r.Delivery
+	return err
 }
 
-func readStatusLine(s *scanner) (l statusLine, err error) {
-	err = s.object(func(key []byte) error {
-		value, err := s.value()
-		switch string(key) {
-		case "s":
-			l.severity = value
-		case "f":
-			l.file = value
-		case "i":
-			l.line = value
-		case "m":
-			l.message = value
-		case "h":
-			l.host = value
-		case "c":
-			l.calendar = value
-		case "u":
-			l.unix = value
-		}
-		return err
-	})
-	return l, err
+func (d *Delivery) set(key []byte, v Value, last *Delivery) {
+	switch string(key) {
+	case "agent":
+		d.Agent = same(v, last.Agent)
+	case "run":
+		d.Run = same(v, last.Run)
+	case "seq":
+		d.Seq, _ = parseUint(v.Raw)
+	case "row":
+		n, _ := v.Int()
+		d.Row = int(n)
+	case "rows":
+		n, _ := v.Int()
+		d.Rows = int(n)
+	case "prev":
+		d.Prev = same(v, last.Prev)
+	case "spooled":
+		d.Spooled, _ = time.Parse(time.RFC3339, string(v.Raw))
+	}
 }
 
-// Len is the number of lines.
-func (r *StatusRows) Len() int { return len(r.lines) }
-
-// AppendRow appends line i with the member names that osquery's own loggers
-// use: hostIdentifier, calendarTime, unixTime, severity, filename, line,
-// message, version. The values are the payload's bytes; version is osquery's,
-// which the call does not carry. Bytes that JSON does not allow are mended as
-// in Rows.AppendRow.
-func (r *StatusRows) AppendRow(dst []byte, i int, version string) []byte {
-	l := &r.lines[i]
-	start := len(dst)
-	dst = append(dst, '{')
-	for _, m := range [...]struct {
-		name  string
-		value []byte
-	}{
-		{"hostIdentifier", l.host}, {"calendarTime", l.calendar}, {"unixTime", l.unix}, {"severity", l.severity},
-		{"filename", l.file}, {"line", l.line}, {"message", l.message},
-	} {
-		if m.value == nil {
-			continue
-		}
-		dst = append(append(append(dst, '"'), m.name...), '"', ':')
-		dst = append(append(dst, m.value...), ',')
+// same returns v's text: old where it is that, which costs no memory.
+func same(v Value, old string) string {
+	if v.String && !v.Escaped && string(v.Raw) == old {
+		return old
 	}
-	dst = AppendString(append(dst, `"version":`...), version)
-	return mend(append(dst, '}'), start)
+	return v.Text()
 }

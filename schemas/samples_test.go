@@ -1,0 +1,181 @@
+package schemas_test
+
+import (
+	"bytes"
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/event"
+	"github.com/stackjoin/stackjoin/schemas"
+	"github.com/stackjoin/stackjoin/schemas/schematest"
+)
+
+var update = flag.Bool("update", false, "write the samples anew")
+
+const (
+	agent = "6f1c9b1e-7d5c-4c55-9d6e-000000000001"
+	run   = "00ff00ff00ff00ff"
+	head  = `"name":"pack_linux_socket_events","hostIdentifier":"ip-10-0-3-17","calendarTime":"Mon Nov 23 10:11:20 2026 UTC","unixTime":1795428680,"epoch":0,"counter":57,"numerics":false`
+	host  = `,"decorations":{"host_uuid":"48754d56-277e-7cb6-dd7b-f58673f0c7fd"}`
+)
+
+func at(second int) time.Time {
+	return time.Date(2026, 11, 23, 10, 11, second, 305_000_000, time.UTC)
+}
+
+// shipped is record i of a call as logger-ext ships it.
+func shipped(t *testing.T, call string, i int) []byte {
+	t.Helper()
+	rows, err := event.SplitResult([]byte(call))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := event.Delivery{Agent: agent, Run: run, Seq: 1042, Row: i, Rows: rows.Len(), Prev: run + "/1040", Spooled: at(20)}
+	return event.AppendDelivery(rows.AppendRow(nil, i), &d)
+}
+
+func rowSamples(t *testing.T) map[string][]byte {
+	const batch = `{"diffResults":{"removed":[{"pid":"1"}],"added":[{"pid":"2"}]},` + head + host + `}`
+	return map[string][]byte{
+		"row-event.json":          shipped(t, `{`+head+host+`,"columns":{"action":"connect","pid":"30219","remote_address":"198.51.100.23"},"action":"added"}`, 0),
+		"row-removed.json":        shipped(t, batch, 0),
+		"row-added.json":          shipped(t, batch, 1),
+		"row-snapshot.json":       shipped(t, `{"snapshot":[{"pid":"1"},{"pid":"2"}],"action":"snapshot",`+head+host+`}`, 1),
+		"row-empty-snapshot.json": shipped(t, `{"snapshot":[],"action":"snapshot",`+head+host+`}`, 0),
+		"row-empty-diff.json":     shipped(t, `{"diffResults":{"removed":[],"added":[]},`+head+host+`}`, 0),
+		"row-numeric.json":        shipped(t, `{"name":"q","unixTime":1795428680,"numerics":true,"columns":{"pid":30219,"load":0.5},"action":"added"}`, 0),
+		"row-top-level.json":      shipped(t, `{"name":"q","hostIdentifier":"h","unixTime":"overwritten","region":"eu-west-1","columns":{"pid":"1"},"action":"added"}`, 0),
+		"row-aws.json":            shipped(t, `{"name":"q","unixTime":"1795428680","epoch":"0","counter":"1","numerics":"false","columns":"","action":"added","log_type":"result"}`, 0),
+		"row-escaped.json":        shipped(t, "{\"snapshot\":[{\"path\":\"/tmp/\xff\"}],\"name\":\"q\"}", 0),
+	}
+}
+
+func statusSamples(t *testing.T) map[string][]byte {
+	rows, err := event.SplitStatus([]byte("[{\"s\":1,\"f\":\"decorators.cpp\",\"i\":217,\"m\":\"Invalid decorator interval rate 10\",\"h\":\"vm\"," +
+		"\"c\":\"Mon Nov 23 10:11:18 2026 UTC\",\"u\":1795428678},{\"s\":0,\"m\":\"bad \xff byte\"}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := event.Delivery{Agent: agent, Run: run, Seq: 1, Rows: 2, Spooled: at(18)}
+	first := event.AppendDelivery(rows.AppendRow(nil, 0, "5.23.1"), &d)
+	d.Row = 1
+	return map[string][]byte{
+		"status-osqueryd.json": first,
+		"status-escaped.json":  event.AppendDelivery(rows.AppendRow(nil, 1, ""), &d),
+	}
+}
+
+func deadLetterSamples(*testing.T) map[string][]byte {
+	name := event.Delivery{Agent: agent, Run: run, Seq: 1042, Row: -1}
+	malformed := event.DeadLetter{
+		Reason: "malformed", Message: "byte 0: expected an object", Source: event.AppendName(nil, &name),
+		Time: at(21), Original: []byte("no \xff JSON"), Whole: 1 << 20,
+	}
+	name.Row = 3
+	oversized := event.DeadLetter{
+		Reason: "oversized", Message: "the record has 2000000 bytes, its topic takes 1048588", Source: event.AppendName(nil, &name),
+		Time: at(21), Original: bytes.Repeat([]byte("x"), 2_000_000), Part: 32, File: "/var/lib/stackjoin/refused/1042",
+	}
+	read := malformed
+	read.Source = []byte(`"topic":"osquery.results","partition":3,"offset":1234567`)
+	return map[string][]byte{
+		"deadletter-malformed.json": malformed.Append(nil), "deadletter-oversized.json": oversized.Append(nil), "deadletter-read.json": read.Append(nil),
+	}
+}
+
+// known is an event as the joins leave it.
+func known(t *testing.T, row []byte, change func(*enrich.Event)) []byte {
+	t.Helper()
+	e := &enrich.Event{TimeSource: enrich.TimeColumn, Time: at(11), Host: agent, ID: agent + "/" + run + "/1042/0"}
+	if err := e.Row.Parse(row); err != nil {
+		t.Fatal(err)
+	}
+	e.Lens = event.NewLenses().Find(&e.Row)
+	e.Kind = e.Lens.Kind
+	e.Position = enrich.Position{Topic: "osquery.results", Partition: 3, Offset: 1234567}
+	e.Appended = at(22)
+	change(e)
+	return enrich.AppendEnriched(nil, e, at(23))
+}
+
+func enrichedSamples(t *testing.T) map[string][]byte {
+	process := enrich.Process{EntityID: "5f2a", PID: 30219, Executable: "/usr/bin/curl", CommandLine: "curl -s https://198.51.100.23/x", WorkingDirectory: "/tmp", Start: at(10), UserID: "1000"}
+	for i, path := range []string{"/usr/bin/bash", "/usr/sbin/sshd", "/usr/lib/systemd/systemd"} {
+		process.Ancestors = append(process.Ancestors, enrich.Process{EntityID: "5f2" + string(rune('b'+i)), PID: int64(900 - i), Executable: path, CommandLine: strings.Repeat(path+" ", 20), Inferred: i == 2})
+	}
+	threat := enrich.Threat{
+		Indicator: "198.51.100.23", Type: "ipv4-addr", Field: "destination.ip", Atomic: "198.51.100.23", How: "exact", Feed: "feodo", Generation: "9c1f",
+		Confidence: 80, Name: "Emotet", Reference: "https://feodotracker.abuse.ch/", Tags: []string{"c2"}, FirstSeen: at(1), LastSeen: at(2),
+	}
+	socket := shipped(t, `{`+head+host+`,"columns":{"action":"connect","pid":"30219","path":"/usr/bin/curl","local_address":"10.0.3.17","local_port":"40000",`+
+		`"protocol":"6","remote_address":"198.51.100.23","remote_port":"443","status":"succeeded","time":"1795428671"},"action":"added"}`, 0)
+	foreign := []byte(`{"name":"pack_incident-response_last","columns":{"host":"10.0.2.2","username":"vagrant","tty":"pts/0","pid":"12"},"action":"added","log_type":"result"}`)
+	file := []byte(`{"name":"file_events","unixTime":1795428680,"columns":{"target_path":"/tmp/x","action":"CREATED","md5":"d41d8cd98f00b204e9800998ecf8427e","sha256":"e3b0c4"},"action":"added"}`)
+	dns := []byte(`{"name":"dns_lookup_events","columns":{"name":"example.com","pid":"7","username":"SYSTEM"},"action":"added"}`)
+	return map[string][]byte{
+		"enriched-match.json": known(t, socket, func(e *enrich.Event) { e.Process, e.Threats = &process, []enrich.Threat{threat} }),
+		"enriched-gap.json":   known(t, socket, func(e *enrich.Event) { e.AddGap("process", enrich.ProcessUnknown) }),
+		"enriched-foreign.json": known(t, foreign, func(e *enrich.Event) {
+			e.Host, e.TimeSource, e.Time, e.Appended = "", enrich.TimeUnknown, time.Time{}, time.Time{}
+			e.Position = enrich.Position{File: "osqueryd.results.log", Line: 7}
+			e.ID = e.Position.String()
+			e.AddGap("host", enrich.HostUnknown)
+		}),
+		"enriched-file.json":  known(t, file, func(*enrich.Event) {}),
+		"enriched-dns.json":   known(t, dns, func(*enrich.Event) {}),
+		"enriched-empty.json": known(t, shipped(t, `{"snapshot":[],`+head+`}`, 0), func(*enrich.Event) {}),
+		"enriched-status.json": known(t, statusSamples(t)["status-osqueryd.json"], func(e *enrich.Event) {
+			e.Kind = event.Status
+			e.TimeSource = enrich.TimeQuery
+		}),
+	}
+}
+
+// made are the samples as the code writes them today, by schema.
+func made(t *testing.T) map[string]map[string][]byte {
+	return map[string]map[string][]byte{
+		event.SchemaRow: rowSamples(t), event.SchemaStatus: statusSamples(t), event.SchemaDeadLetter: deadLetterSamples(t), enrich.SchemaEnriched: enrichedSamples(t),
+	}
+}
+
+func TestSamplesAreWhatTheCodeWrites(t *testing.T) {
+	for name, samples := range made(t) {
+		stored, err := schemas.Samples(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for file, record := range samples {
+			record = append(record, '\n')
+			if *update {
+				writeSample(t, file, record)
+			} else if !bytes.Equal(stored[file], record) {
+				t.Errorf("%s is\n%s\nthe code writes (go test ./schemas -update)\n%s", file, stored[file], record)
+			}
+		}
+		if got, want := slices.Sorted(maps.Keys(stored)), slices.Sorted(maps.Keys(samples)); !*update && !slices.Equal(got, want) {
+			t.Errorf("samples of %s are %q, the code makes %q", name, got, want)
+		}
+	}
+}
+
+func writeSample(t *testing.T, file string, record []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join("v1", "samples", file), record, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSamplesAreValid(t *testing.T) {
+	for name, samples := range made(t) {
+		for file, record := range samples {
+			t.Run(file, func(t *testing.T) { schematest.Validate(t, name, record) })
+		}
+	}
+}
