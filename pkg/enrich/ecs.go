@@ -112,8 +112,9 @@ func (e *Event) RemoteAddress() (addr netip.Addr, port uint16, ok bool) {
 // Inbound tells whether the remote end began it: a login, or a connection that
 // the host accepted.
 func (e *Event) Inbound() bool {
-	verb := strings.ToLower(e.Text(event.Verb))
-	return e.Kind == event.Login || strings.HasPrefix(verb, "accept") || e.Lens.Table == "listening_ports"
+	verb, _ := e.Field(event.Verb)
+	accepted := len(verb.Raw) >= 6 && strings.EqualFold(string(verb.Raw[:6]), "accept")
+	return accepted || e.Kind == event.Login || e.Lens.Table == "listening_ports"
 }
 
 // network writes the two ends of a connection. For a login the remote end is

@@ -1,0 +1,155 @@
+package reputation
+
+import (
+	"bytes"
+	"cmp"
+	"hash/maphash"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+)
+
+// Index holds the indicators of all feeds. It does not change, so any number of
+// goroutines may ask it at once. The zero Index has no feeds.
+//
+// Lookups append what they find to dst, without Field and Atomic, and leave it
+// alone when they find nothing; then they allocate nothing. Matches of narrower
+// indicators come first, those of equal ones in the order of the feeds. at is the
+// time of the event, which decides whether an indicator's lifetime was over; the
+// zero time asks nothing of the kind. Tags of a match may be shared and must not
+// be changed.
+type Index struct {
+	tables  []*table
+	missing []string
+	seed    maphash.Seed
+}
+
+// Missing names the configured feeds that were never loaded: what they would say
+// is unknown.
+func (x *Index) Missing() []string { return x.missing }
+
+// Entries is the number of indicators.
+func (x *Index) Entries() (n int) {
+	for _, t := range x.tables {
+		n += t.entries()
+	}
+	return n
+}
+
+// table returns the feed's last good data, nil where there is none.
+func (x *Index) table(feed string) *table {
+	if x == nil {
+		return nil
+	}
+	for _, t := range x.tables {
+		if t.feed.Name == feed {
+			return t
+		}
+	}
+	return nil
+}
+
+// Address looks up an address: every listed prefix that holds it. An indicator
+// that has a port meets the same port, and port 0, which means unknown.
+func (x *Index) Address(dst []enrich.Threat, a netip.Addr, port uint16, at time.Time) []enrich.Threat {
+	if !a.IsValid() {
+		return dst
+	}
+	var buf [8]hit
+	hits := buf[:0]
+	a = a.Unmap()
+	for _, t := range x.tables {
+		hits = t.address(hits, a, port, at)
+	}
+	return appendThreats(dst, hits)
+}
+
+// Domain looks up a name and the names above it, as far as names of two labels.
+// Case, a root dot and the alphabet do not matter. Text that is no name is not
+// found.
+func (x *Index) Domain(dst []enrich.Threat, name []byte, at time.Time) []enrich.Threat {
+	var buf [256]byte
+	key, ok := appendDomain(buf[:0], name)
+	if !ok {
+		return dst
+	}
+	var hitBuf [8]hit
+	hits := hitBuf[:0]
+	for below := false; bytes.IndexByte(key, '.') >= 0; below = true {
+		hits = x.key(hits, key, below, at)
+		key = key[bytes.IndexByte(key, '.')+1:]
+	}
+	return appendThreats(dst, hits)
+}
+
+// URL looks up a URL with a scheme, as a whole; its host is another question.
+// Scheme, user, fragment and the spelling of escapes do not matter.
+func (x *Index) URL(dst []enrich.Threat, text []byte, at time.Time) []enrich.Threat {
+	var buf [512]byte
+	l, ok := parseURL(buf[:0], text)
+	if !ok {
+		return dst
+	}
+	return x.whole(dst, l.key, at)
+}
+
+// Hash looks up an MD5, SHA-1 or SHA-256 in hexadecimal. Case does not matter.
+func (x *Index) Hash(dst []enrich.Threat, text []byte, at time.Time) []enrich.Threat {
+	var buf [64]byte
+	key, ok := appendHash(buf[:0], text)
+	if !ok {
+		return dst
+	}
+	return x.whole(dst, key, at)
+}
+
+func (x *Index) whole(dst []enrich.Threat, key []byte, at time.Time) []enrich.Threat {
+	var buf [8]hit
+	return appendThreats(dst, x.key(buf[:0], key, false, at))
+}
+
+func (x *Index) key(hits []hit, key []byte, below bool, at time.Time) []hit {
+	if len(x.tables) == 0 {
+		return hits
+	}
+	hash := hashOf(x.seed, key)
+	for _, t := range x.tables {
+		hits = t.key(hits, hash, key, below, at)
+	}
+	return hits
+}
+
+// appendThreats writes hits out, the narrowest first.
+func appendThreats(dst []enrich.Threat, hits []hit) []enrich.Threat {
+	if len(hits) == 0 {
+		return dst
+	}
+	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(b.rank, a.rank) })
+	for i := range hits {
+		dst = append(dst, hits[i].threat())
+	}
+	return dst
+}
+
+// Size tells what the memory of an Index is used for, in bytes.
+type Size struct {
+	// Addresses and Keys count entries, the bytes are what finds them.
+	Addresses, Keys            int
+	AddressBytes, KeyBytes     int
+	TextBytes, ProvenanceBytes int
+}
+
+// Size measures the Index.
+func (x *Index) Size() (s Size) {
+	for _, t := range x.tables {
+		s.Addresses += len(t.v4.starts) + len(t.v6.starts)
+		s.AddressBytes += 4*cap(t.v4.root) + 12*cap(t.v4.starts) + 24*cap(t.v6.starts)
+		s.Keys += len(t.keys.hashes)
+		s.KeyBytes += 4*cap(t.keys.root) + 12*cap(t.keys.hashes)
+		s.TextBytes += cap(t.keys.texts)
+		s.ProvenanceBytes += 8*t.entries() + 48*cap(t.details)
+	}
+	return s
+}
