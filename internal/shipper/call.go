@@ -1,0 +1,143 @@
+package shipper
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/stackjoin/stackjoin/internal/extension"
+	"github.com/stackjoin/stackjoin/pkg/event"
+	"github.com/stackjoin/stackjoin/pkg/sink/spool"
+)
+
+// call is one spooled call taken apart. Its records are made one by one, since a
+// snapshot may have a million of them, and are the same each time: that is what
+// lets a record be named by its number.
+type call struct {
+	// stream is where the records go; deadLetters when the call could not be
+	// taken apart.
+	stream string
+	schema string
+	// records is how many are sent, rows how many rows the call has: an empty
+	// result has none and is sent as one record.
+	records, rows int
+	appendRow     func(dst []byte, i int) []byte
+	query         func(i int) string
+	kind          func(i int) string
+}
+
+// deadLetters is the stream of what could not be taken or delivered.
+const deadLetters = "deadletter"
+
+var errUnknown = errors.New("osqueryd sent a request of a form that no osquery before 5.24 has")
+
+// open takes a spooled call apart. What cannot be becomes a dead letter with the
+// call's bytes.
+func (s *Source) open(f *spool.Frame) *call {
+	c, err := s.parts(f)
+	if err == nil {
+		return c
+	}
+	reason := "malformed"
+	if errors.Is(err, errUnknown) {
+		reason = "unknown_call"
+	}
+	letter := &event.DeadLetter{
+		Reason: reason, Message: err.Error(), Source: event.AppendName(nil, s.delivery(f, -1, 0)),
+		Time: time.Now(), Original: f.Payload, Whole: s.wholeLetter(),
+	}
+	s.keepWhole(letter, f, -1)
+	return &call{
+		stream: deadLetters, schema: event.SchemaDeadLetter, records: 1,
+		appendRow: func(dst []byte, _ int) []byte { return letter.Append(dst) },
+		query:     func(int) string { return "" },
+		kind:      func(int) string { return deadLetters },
+	}
+}
+
+func (s *Source) parts(f *spool.Frame) (*call, error) {
+	switch f.Type {
+	case extension.TypeString, extension.TypeSnapshot:
+		return one(f)
+	case extension.TypeStringBatch:
+		return many(f)
+	case extension.TypeStatus:
+		return s.status(f)
+	}
+	return nil, errUnknown
+}
+
+// one takes a call of one result apart.
+func one(f *spool.Frame) (*call, error) {
+	rows, err := event.SplitResult(f.Payload)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the dead letter's message
+	}
+	return results(f.Stream, []*event.Rows{rows}), nil
+}
+
+// many takes a call of several results apart. Their rows are numbered through.
+func many(f *spool.Frame) (*call, error) {
+	lines, err := event.SplitLines(f.Payload)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the dead letter's message
+	}
+	if len(lines) == 0 {
+		return nil, errors.New("a batch of no lines")
+	}
+	all := make([]*event.Rows, len(lines))
+	for i, line := range lines {
+		if all[i], err = event.SplitResult(line); err != nil {
+			return nil, fmt.Errorf("line %d of the batch: %w", i, err)
+		}
+	}
+	return results(f.Stream, all), nil
+}
+
+func results(stream string, all []*event.Rows) *call {
+	ends := make([]int, len(all))
+	total := 0
+	for i, rows := range all {
+		total += rows.Records()
+		ends[i] = total
+	}
+	rows := total
+	if len(all) == 1 {
+		rows = all[0].Len()
+	}
+	find := func(i int) (*event.Rows, int) {
+		at := sort.SearchInts(ends, i+1)
+		return all[at], i - (ends[at] - all[at].Records())
+	}
+	return &call{
+		stream: stream, schema: event.SchemaRow, records: total, rows: rows,
+		appendRow: func(dst []byte, i int) []byte {
+			rows, at := find(i)
+			return rows.AppendRow(dst, at)
+		},
+		query: func(i int) string {
+			rows, _ := find(i)
+			return rows.Query()
+		},
+		kind: func(i int) string {
+			if rows, _ := find(i); rows.Snapshot() {
+				return "snapshot"
+			}
+			return "result"
+		},
+	}
+}
+
+func (s *Source) status(f *spool.Frame) (*call, error) {
+	lines, err := event.SplitStatus(f.Payload)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the dead letter's message
+	}
+	return &call{
+		stream: f.Stream, schema: event.SchemaStatus, records: lines.Len(), rows: lines.Len(),
+		appendRow: func(dst []byte, i int) []byte { return lines.AppendRow(dst, i, s.cfg.OsqueryVersion()) },
+		query:     func(int) string { return "" },
+		kind:      func(int) string { return "status" },
+	}, nil
+}
