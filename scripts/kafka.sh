@@ -95,7 +95,7 @@ run() {
   properties "$dir" "$port" "$controller" >"$dir/server.properties"
   if [ ! -e "$dir/data/meta.properties" ]; then
     java -cp "$libs/*" kafka.tools.StorageTool format \
-      -t "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')" \
+      "--cluster-id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')" \
       -c "$dir/server.properties" >"$dir/format.log" 2>&1 || die "could not format $dir: $(tail -3 "$dir/format.log")"
   fi
   java -Xmx512m -cp "$libs/*" kafka.Kafka "$dir/server.properties" >"$dir/server.log" 2>&1 &
@@ -106,8 +106,10 @@ run() {
     sleep 0.2
   done
   echo "kafka.sh: Kafka $KAFKA_VERSION answers on 127.0.0.1:$port (data and logs in $dir); Ctrl-C ends it"
-  # The first wait ends with the signal, the second with the broker.
-  wait "$broker" || wait "$broker" || true
+  # Every signal ends a wait; only the broker's end ends the script.
+  while kill -0 "$broker" 2>/dev/null; do
+    wait "$broker" || true
+  done
 }
 
 case "${1:-}" in

@@ -34,6 +34,10 @@ func (e *permanentError) Unwrap() error { return e.err }
 // the destination said of this record, sent alone, that it will never take it
 // (too large, invalid). Nothing else is permanent: a missing topic, a refused
 // login or a closed broker heal while the line is held.
+//
+// Inside a BatchError it judges that one record. Returned for a whole batch of
+// several it says only that the batch was refused, one record or another being
+// to blame: Retry halves such a batch until it has found the one.
 // Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {

@@ -42,7 +42,9 @@ type Record struct {
 // in the order given for records of equal topic and key. A *BatchError says
 // which failed, and that all others are durable. Any other error means that
 // the fate of the whole batch is unknown: the caller sends it again, and names
-// make the repeats recognisable. Write must return soon after ctx ends.
+// make the repeats recognisable. A sink must not deliver a record whose elder
+// of equal topic and key it reports as failed in the same batch. Write must
+// return soon after ctx ends.
 //
 // Write is called by one goroutine at a time. Close flushes nothing: after the
 // last Write has returned there is nothing left to flush. It frees connections,

@@ -1,0 +1,8 @@
+package kafkatest
+
+import "syscall"
+
+// dieWithParent has the kernel kill the program when the test dies first.
+func dieWithParent() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}

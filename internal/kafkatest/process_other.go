@@ -1,0 +1,8 @@
+//go:build !linux
+
+package kafkatest
+
+import "syscall"
+
+// dieWithParent does nothing here: only Linux ties a program to its parent.
+func dieWithParent() *syscall.SysProcAttr { return nil }

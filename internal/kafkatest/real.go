@@ -1,0 +1,271 @@
+package kafkatest
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Broker is a real Apache Kafka of one KRaft node on loopback, started for one
+// test and ended with it. It is used by one goroutine at a time.
+type Broker struct {
+	dir   string
+	libs  string
+	ports map[Listener]int
+	run   *process // nil while stopped
+	identity
+}
+
+// Option changes how Real starts a broker.
+type Option func(*settings)
+
+type settings struct {
+	listeners  []Listener
+	properties map[string]string
+}
+
+// With adds listeners; Plaintext is always there.
+func With(listeners ...Listener) Option {
+	return func(s *settings) { s.listeners = append(s.listeners, listeners...) }
+}
+
+// Set sets a line of server.properties.
+func Set(key, value string) Option {
+	return func(s *settings) { s.properties[key] = value }
+}
+
+// Real starts a broker and returns when it answers. Where Java or the jars are
+// missing it skips the test, but fails it in CI (CI=true); a broker that does
+// not start fails it anywhere.
+func Real(t testing.TB, opts ...Option) *Broker {
+	t.Helper()
+	libs, err := findJars()
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("no real Kafka: %v", err)
+		}
+		t.Skipf("no real Kafka: %v", err)
+	}
+	set := settings{listeners: []Listener{Plaintext}, properties: map[string]string{}}
+	for _, opt := range opts {
+		opt(&set)
+	}
+	b := &Broker{dir: t.TempDir(), libs: libs, ports: map[Listener]int{}}
+	for i, port := range freePorts(t, len(set.listeners)+1) {
+		if i == 0 {
+			b.ports[controller] = port
+		} else {
+			b.ports[set.listeners[i-1]] = port
+		}
+	}
+	b.makeIdentity(t)
+	b.configure(t, set)
+	b.format(t)
+	t.Cleanup(func() { b.Kill(t) })
+	b.Start(t)
+	return b
+}
+
+// findJars returns the folder with Kafka's jars, or what is missing.
+func findJars() (string, error) {
+	if _, err := exec.LookPath("java"); err != nil {
+		return "", fmt.Errorf("java is missing: %w", err)
+	}
+	root, err := repository()
+	if err != nil {
+		return "", err
+	}
+	version, err := pinned(filepath.Join(root, "scripts", "versions.env"), "KAFKA_VERSION")
+	if err != nil {
+		return "", err
+	}
+	cache := os.Getenv("STACKJOIN_CACHE")
+	if cache == "" {
+		cache = filepath.Join(root, ".bin")
+	}
+	libs := filepath.Join(cache, "kafka-"+version)
+	if _, err := os.Stat(libs); err != nil {
+		return "", fmt.Errorf("the jars are missing, run scripts/kafka.sh fetch: %w", err)
+	}
+	return libs, nil
+}
+
+// repository returns the folder of go.mod, above a test's working folder.
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find the repository: %w", err)
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("find the repository: no go.mod above the test")
+		}
+	}
+}
+
+// pinned returns the value of a NAME=value line.
+func pinned(file, name string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", fmt.Errorf("pinned versions: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+"="); ok {
+			return value, nil
+		}
+	}
+	return "", fmt.Errorf("pinned versions: no %s in %s", name, file)
+}
+
+// Addr returns a listener's address. It survives Stop, Kill and Start.
+func (b *Broker) Addr(l Listener) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(b.ports[l]))
+}
+
+// Addrs returns the plaintext listener's address.
+func (b *Broker) Addrs() []string { return []string{b.Addr(Plaintext)} }
+
+func (b *Broker) file(name string) string { return filepath.Join(b.dir, name) }
+
+func (b *Broker) configure(t testing.TB, set settings) {
+	t.Helper()
+	props := b.properties(set.listeners)
+	maps.Copy(props, set.properties)
+	var text strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(props)) {
+		fmt.Fprintf(&text, "%s=%s\n", key, props[key])
+	}
+	b.write(t, "server.properties", []byte(text.String()))
+	b.write(t, "log4j2.properties", []byte(logging))
+}
+
+const logging = `rootLogger.level = info
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d] %p %m (%c)%n
+`
+
+func (b *Broker) write(t testing.TB, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(b.file(name), data, 0o600); err != nil {
+		t.Fatalf("write %s: %v", name, err)
+	}
+}
+
+func (b *Broker) java(args ...string) []string {
+	return append([]string{
+		"-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dlog4j2.configurationFile=" + b.file("log4j2.properties"),
+		"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + b.keysURL(),
+		"-cp", filepath.Join(b.libs, "*"),
+	}, args...)
+}
+
+// format makes the data folder, with the SCRAM users in it.
+func (b *Broker) format(t testing.TB) {
+	t.Helper()
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	args := b.java("kafka.tools.StorageTool", "format", "-c", b.file("server.properties"),
+		"--cluster-id="+encode(id)) // with "=", since it may begin with a dash
+	for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
+		args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", mechanism, User, Password))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "java", args...).CombinedOutput(); err != nil { //nolint:gosec // our own arguments
+		t.Fatalf("format Kafka's data folder: %v\n%s", err, out)
+	}
+}
+
+// Start starts a stopped broker on its old addresses and data, and returns when
+// it answers.
+func (b *Broker) Start(t testing.TB) {
+	t.Helper()
+	run, err := start(b.file("server.log"), "java", b.java("kafka.Kafka", b.file("server.properties"))...)
+	if err != nil {
+		t.Fatalf("start Kafka: %v", err)
+	}
+	b.run = run
+	client := Client(t, b.Addrs(), kgo.RequestRetries(0), kgo.DisableClientMetrics())
+	defer client.Close()
+	deadline := time.Now().Add(patience)
+	for !b.answers(t.Context(), client) {
+		if run.ended() || time.Now().After(deadline) {
+			t.Fatalf("Kafka does not answer:\n%s", b.lastWords())
+		}
+	}
+}
+
+// answers asks for the cluster's brokers, and tells whether this one is there.
+func (b *Broker) answers(ctx context.Context, client *kgo.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	meta, err := kadm.NewClient(client).BrokerMetadata(ctx)
+	if err == nil && len(meta.Brokers) == 1 {
+		return true
+	}
+	select { // a pause between questions, which ends early with the broker
+	case <-b.run.done:
+	case <-time.After(50 * time.Millisecond):
+	}
+	return false
+}
+
+// Stop ends the broker as an operator does (SIGTERM) and waits for its end.
+func (b *Broker) Stop(t testing.TB) {
+	t.Helper()
+	b.end(t, syscall.SIGTERM)
+}
+
+// Kill ends the broker as a crash does (SIGKILL).
+func (b *Broker) Kill(t testing.TB) {
+	t.Helper()
+	b.end(t, syscall.SIGKILL)
+}
+
+func (b *Broker) end(t testing.TB, sig syscall.Signal) {
+	t.Helper()
+	if b.run == nil {
+		return
+	}
+	if t.Failed() {
+		t.Logf("Kafka's last words:\n%s", b.lastWords())
+	}
+	if err := b.run.end(sig); err != nil {
+		t.Errorf("end Kafka: %v", err)
+	}
+	b.run = nil
+}
+
+// lastWords returns the end of the broker's log.
+func (b *Broker) lastWords() string {
+	text, err := os.ReadFile(b.file("server.log"))
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(string(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-30):], "\n")
+}

@@ -1,0 +1,236 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stackjoin/stackjoin/pkg/sink"
+)
+
+// unstamped is Kafka's "no timestamp" (-1), which brokers take whatever their
+// clock says.
+var unstamped = time.UnixMilli(-1)
+
+// attempt is one Write: its records and what became of each.
+type attempt struct {
+	ctx    context.Context
+	sink   *Sink
+	client *kgo.Client
+	recs   []kgo.Record
+	errs   []error // by index; nil is durable once run has returned
+	gone   bool    // the client was closed under the attempt
+}
+
+func newAttempt(ctx context.Context, s *Sink, client *kgo.Client, batch []sink.Record) *attempt {
+	a := &attempt{ctx: ctx, sink: s, client: client, recs: make([]kgo.Record, len(batch)), errs: make([]error, len(batch))}
+	for i, r := range batch {
+		a.recs[i] = kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.Time, Headers: headers(r.Headers)}
+	}
+	return a
+}
+
+func headers(in []sink.Header) []kgo.RecordHeader {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]kgo.RecordHeader, len(in))
+	for i, h := range in {
+		out[i] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
+	}
+	return out
+}
+
+// run sends the records chunk by chunk and stops at the first chunk of which
+// something failed. Each chunk is acknowledged before the next is sent, so a
+// partition never has two batches in flight and cannot take the second without
+// the first.
+func (a *attempt) run() {
+	for from := 0; from < len(a.recs); {
+		to := a.chunkEnd(from)
+		if !a.settle(span(from, to)) {
+			a.holdBack(span(to, len(a.recs)))
+			return
+		}
+		from = to
+	}
+}
+
+// chunkEnd returns the end of the chunk that begins at from: at least one
+// record, and no more bytes than one batch of the broker's may have.
+func (a *attempt) chunkEnd(from int) int {
+	size := 0
+	for i := from; i < len(a.recs) && i-from < maxChunkRecords; i++ {
+		if size += wireSize(&a.recs[i]); size > a.sink.batchBytes && i > from {
+			return i
+		}
+	}
+	return min(len(a.recs), from+maxChunkRecords)
+}
+
+// wireSize is no less than r takes in a batch before compression.
+func wireSize(r *kgo.Record) int {
+	size := 32 + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		size += 10 + len(h.Key) + len(h.Value)
+	}
+	return size
+}
+
+// settle sends the records at these indexes, again as long as there is another
+// way to send them, and tells whether all are durable.
+func (a *attempt) settle(index []int) bool {
+	a.produce(index)
+	durable := true
+	for _, group := range a.failed(index) {
+		switch err := a.errs[group[0]]; {
+		case refused(err):
+			durable = a.narrow(group) && durable
+		case clockFault(err):
+			durable = a.restamp(group) && durable
+		default:
+			durable = false
+		}
+	}
+	return durable
+}
+
+// produce sends the records at these indexes in one batch a partition and
+// waits for their fate. When ctx ends first, it closes the client, which is the
+// only way to make it let go of records that may be in flight.
+func (a *attempt) produce(index []int) {
+	var fates sync.WaitGroup
+	fates.Add(len(index))
+	for _, i := range index {
+		a.client.Produce(context.Background(), &a.recs[i], func(_ *kgo.Record, err error) {
+			a.errs[i] = err
+			fates.Done()
+		})
+	}
+	ended := a.client.Flush(a.ctx)
+	if ended != nil {
+		ended = a.sink.trouble.explain(fmt.Errorf("not acknowledged in time: %w", ended))
+		a.gone = true
+		a.client.Close()
+	}
+	fates.Wait()
+	if ended != nil {
+		a.blame(index, ended)
+	}
+}
+
+// blame replaces the errors of records whose fate ctx's end left open.
+func (a *attempt) blame(index []int, err error) {
+	for _, i := range index {
+		if a.errs[i] != nil && !refused(a.errs[i]) {
+			a.errs[i] = err
+		}
+	}
+}
+
+// failed returns the failed ones of these indexes by topic and partition, in
+// order: the client fails all of a partition's batch alike.
+func (a *attempt) failed(index []int) [][]int {
+	type partition struct {
+		topic string
+		n     int32
+	}
+	var groups [][]int
+	place := map[partition]int{}
+	for _, i := range index {
+		if a.errs[i] == nil {
+			continue
+		}
+		p := partition{a.recs[i].Topic, a.recs[i].Partition}
+		at, known := place[p]
+		if !known {
+			at = len(groups)
+			place[p] = at
+			groups = append(groups, nil)
+		}
+		groups[at] = append(groups[at], i)
+	}
+	return groups
+}
+
+// narrow sends a refused group in halves. Of one record alone the refusal is
+// permanent.
+func (a *attempt) narrow(group []int) bool {
+	if len(group) == 1 {
+		a.errs[group[0]] = sink.Permanent(a.errs[group[0]])
+		return false
+	}
+	left, right := group[:len(group)/2], group[len(group)/2:]
+	if a.gone || !a.settle(left) {
+		a.holdBack(right)
+		return false
+	}
+	return a.settle(right)
+}
+
+// restamp sends a group again with the present time, and where that was not
+// taken either, without any.
+func (a *attempt) restamp(group []int) bool {
+	changed, now := false, time.Now()
+	for _, i := range group {
+		r := &a.recs[i]
+		switch {
+		case r.Timestamp.Equal(unstamped):
+			continue
+		case now.Sub(r.Timestamp).Abs() < time.Minute:
+			r.Timestamp = unstamped
+		default:
+			r.Timestamp = now
+		}
+		changed = true
+	}
+	if !changed || a.gone {
+		return false
+	}
+	a.sink.restamped.Add(uint64(len(group)))
+	return a.settle(group)
+}
+
+// holdBack gives errNotSent to records that must not go before earlier ones.
+func (a *attempt) holdBack(index []int) {
+	for _, i := range index {
+		a.errs[i] = errNotSent
+	}
+}
+
+// spoiled tells whether the next Write needs another client.
+func (a *attempt) spoiled() bool {
+	return a.gone || slices.ContainsFunc(a.errs, func(err error) bool { return !sound(err) })
+}
+
+// result is Write's answer.
+func (a *attempt) result() error {
+	failed := map[int]error{}
+	permanent := false
+	for i, err := range a.errs {
+		if err != nil {
+			failed[i] = fmt.Errorf("kafka: topic %q: %w", a.recs[i].Topic, err)
+			permanent = permanent || sink.IsPermanent(err)
+		}
+	}
+	switch {
+	case len(failed) == 0:
+		return nil
+	case len(failed) == len(a.recs) && !permanent:
+		return failed[0]
+	}
+	return &sink.BatchError{Failed: failed}
+}
+
+// span is the indexes from (included) to (not included).
+func span(from, to int) []int {
+	out := make([]int, 0, to-from)
+	for i := from; i < to; i++ {
+		out = append(out, i)
+	}
+	return out
+}
