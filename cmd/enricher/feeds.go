@@ -27,6 +27,7 @@ type feedKeeper struct {
 // error names those that have none.
 func (k *feedKeeper) load(ctx context.Context) (*reputation.Store, error) {
 	index, report := reputation.Load(ctx, k.feeds, nil)
+	k.save(report)
 	if err := report.Err(); err != nil {
 		fallback, names := k.fallback(report)
 		index, report = reputation.Load(ctx, fallback, index)
@@ -37,7 +38,6 @@ func (k *feedKeeper) load(ctx context.Context) (*reputation.Store, error) {
 	}
 	k.report = report
 	k.tell(report)
-	k.save(report)
 	return reputation.NewStore(index), nil
 }
 

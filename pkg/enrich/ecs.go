@@ -214,12 +214,20 @@ func (w *writer) threat(t *Threat) {
 			w.text("ip", addr.String())
 		}
 	}
+	if t.Port > 0 {
+		w.number("port", int64(t.Port))
+	}
 	w.text("provider", t.Feed)
 	w.text("confidence", confidence(t.Confidence))
 	w.text("description", t.Name)
 	w.text("reference", t.Reference)
 	w.time("first_seen", t.FirstSeen)
 	w.time("last_seen", t.LastSeen)
+	if t.TLP != "" {
+		w.object("marking")
+		w.text("tlp", strings.ToUpper(t.TLP))
+		w.close('}')
+	}
 	w.close('}')
 	w.object("matched")
 	w.text("atomic", t.Atomic)
@@ -232,6 +240,10 @@ func (w *writer) threat(t *Threat) {
 	w.number("confidence", int64(t.Confidence))
 	w.text("match", t.How)
 	w.texts("tags", t.Tags)
+	if t.Reports > 0 {
+		w.number("reports", int64(t.Reports))
+	}
+	w.text("provenance", t.Provenance)
 	w.close('}')
 	w.close('}')
 }

@@ -81,6 +81,10 @@ func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 	p.stats.Records++
 	e := &p.event
 	err := e.Row.Parse(in.Value)
+	if err == nil && e.Row.Dirty { // shipped by others, who do not mend
+		p.row = event.AppendMended(p.row[:0], e.Raw)
+		err = e.Row.Parse(p.row)
+	}
 	if err == nil && (e.HasColumns || e.Delivered || !e.Severity.Empty()) {
 		return p.step(ctx, in, -1, out)
 	}

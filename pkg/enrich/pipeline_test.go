@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -217,5 +218,13 @@ func TestAFailingLookupIsTheCallersToRetry(t *testing.T) {
 	err := pipeline.Process(context.Background(), enrich.Input{Value: []byte(`{"name":"q","columns":{}}`)}, &out)
 	if !errors.Is(err, down) || len(out.Outputs) != 0 {
 		t.Errorf("error %v, %d outputs", err, len(out.Outputs))
+	}
+}
+
+// Bad input: a row of another shipper's with bytes that JSON does not allow.
+func TestARowWithInvalidBytesIsMended(t *testing.T) {
+	outputs, _ := process(t, &probe{}, "{\"name\":\"q\",\"hostIdentifier\":\"h\",\"columns\":{\"a\":\"x\xff\"},\"action\":\"added\"}")
+	if len(outputs) != 1 || !json.Valid(outputs[0].Value) || !utf8.Valid(outputs[0].Value) || !strings.Contains(string(outputs[0].Value), `"escaped":true`) {
+		t.Errorf("outputs %q", outputs)
 	}
 }

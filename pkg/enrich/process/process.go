@@ -131,7 +131,11 @@ func starts(e *enrich.Event) bool {
 	if e.Lens.Inventory {
 		return true
 	}
-	switch strings.TrimPrefix(e.Text(event.Syscall), "sys_") {
+	syscall := strings.TrimPrefix(e.Text(event.Syscall), "sys_")
+	if e.Lens.Table == "es_process_events" {
+		return syscall == "exec" // its fork rows carry the pid of who forked
+	}
+	switch syscall {
 	case "", "exec", "execve", "execveat", "fork", "vfork", "clone", "clone3":
 		return true
 	}
