@@ -1,0 +1,88 @@
+package extension
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"sync"
+
+	"github.com/osquery/osquery-go/gen/osquery"
+)
+
+// wantStatus is the answer to "features": a bit mask in the place of a status
+// code. Bit 1 asks for status lines. Bit 2, not set, would ask for bare rows of
+// event tables, without the name of a query or a table.
+const wantStatus = 1
+
+// plugin is the logger plugin behind the server. It is safe for concurrent use.
+type plugin struct {
+	accept   Accept
+	counters *Counters
+	log      *slog.Logger
+	warn     throttle
+	// done is closed, and leave called, when osqueryd has asked for a shutdown.
+	done  chan struct{}
+	leave context.CancelFunc
+	once  sync.Once
+}
+
+func newPlugin(cfg Config, leave context.CancelFunc) *plugin {
+	return &plugin{accept: cfg.Accept, counters: cfg.Counters, log: cfg.Log, done: make(chan struct{}), leave: leave}
+}
+
+// call carries one request out. Whatever happens to a log call, the answer is 0.
+func (p *plugin) call(ctx context.Context, registry string, request osquery.ExtensionPluginRequest) *osquery.ExtensionStatus {
+	if registry != "logger" {
+		return &osquery.ExtensionStatus{Code: 1, Message: "Unknown registry: " + registry}
+	}
+	wants, c := decode(request)
+	switch wants {
+	case actionFeatures:
+		return &osquery.ExtensionStatus{Code: wantStatus, Message: "OK"}
+	case actionInit:
+		p.log.Info("osqueryd starts to log", "process", request["init"])
+		return &osquery.ExtensionStatus{Message: "OK"}
+	case actionUnknown:
+		p.tellUnknown(request)
+	}
+	p.take(ctx, c)
+	return &osquery.ExtensionStatus{Message: "OK"}
+}
+
+// take hands a call to the accept function and reports what became of it.
+func (p *plugin) take(ctx context.Context, c Call) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.counters.Panics.Add(1)
+			p.log.Error("panic while accepting a call", "stream", c.Stream, "bytes", len(c.Payload),
+				"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+		}
+	}()
+	if err := p.accept(ctx, c); err != nil {
+		p.counters.Failed.Add(1)
+		if n, ok := p.warn.allow("accept"); ok {
+			p.log.Error("a call was not accepted", "stream", c.Stream, "bytes", len(c.Payload), "error", err, "suppressed", n)
+		}
+		return
+	}
+	p.counters.Accepted.Add(1)
+}
+
+func (p *plugin) tellUnknown(request osquery.ExtensionPluginRequest) {
+	p.counters.Unknown.Add(1)
+	if n, ok := p.warn.allow("unknown"); ok {
+		p.log.Warn("a log request of no known form", "keys", slices.Sorted(maps.Keys(request)), "suppressed", n)
+	}
+}
+
+// shutdown notes that osqueryd wants this extension to leave. It may be called
+// more than once.
+func (p *plugin) shutdown() {
+	p.once.Do(func() {
+		close(p.done)
+		p.leave()
+	})
+}
