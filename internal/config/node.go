@@ -73,8 +73,27 @@ func textOf(node ast.Node) (string, bool) {
 		return n.Value.Value, true
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		return node.GetToken().Value, true
+	case *ast.MappingNode:
+		if len(n.Values) == 1 && n.GetToken().Value == ":" {
+			return glued(n.Values[0])
+		}
 	}
 	return "", false
+}
+
+// glued returns the text of host:port, which the parser takes for a pair inside
+// {a: [host:port]}. In YAML a pair has a space after its colon.
+func glued(pair *ast.MappingValueNode) (string, bool) {
+	key, plainKey := textOf(pair.Key)
+	value, plainValue := textOf(pair.Value)
+	if !plainKey || !plainValue || pair.Start == nil {
+		return "", false
+	}
+	colon, token := pair.Start.Position, pair.Value.GetToken()
+	if token.Position.Line != colon.Line || token.Position.Column != colon.Column+1 {
+		return "", false
+	}
+	return key + ":" + value, true
 }
 
 // refused says why the node cannot be taken; otherwise is what to say of a node that is

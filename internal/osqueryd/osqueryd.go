@@ -5,7 +5,7 @@
 // to log and when.
 //
 // It must never be kinder than osqueryd: no call is tried twice, and an answer
-// that would end osqueryd is an *ExitError. It has no tables and runs no queries.
+// that would end osqueryd is an *ExitError. It runs no query but for its version.
 package osqueryd
 
 import (

@@ -65,9 +65,10 @@ type Source struct {
 	buf   []byte
 }
 
-// New returns a Source that begins where the spool was last acknowledged.
+// New returns a Source that begins where the spool was last acknowledged: call
+// the spool's Rewind before a second one.
 func New(s *spool.Spool, cfg Config) *Source {
-	start := s.Start()
+	start := s.Committed()
 	prev := maps.Clone(start.Prev)
 	if prev == nil {
 		prev = map[string]string{}

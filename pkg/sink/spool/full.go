@@ -37,8 +37,6 @@ type Drops struct {
 	Ranges []Drop
 	// Bytes counts all by reason.
 	Bytes map[Reason]int64
-
-	committed uint64
 }
 
 func (d *Drops) note(drop Drop) {
@@ -165,6 +163,6 @@ func (s *Spool) Stats() Stats {
 		bytes[reason] = n
 	}
 	drops.Bytes = bytes
-	done := max(s.drops.committed, s.start.Seq)
+	done := s.committed.Seq
 	return Stats{Bytes: s.bytes(), Calls: s.nextSeq - 1 - min(done, s.nextSeq-1), Oldest: s.reader.oldest, Drops: drops}
 }

@@ -30,6 +30,23 @@ func (f *Frame) After(prev map[string]string) Position {
 	return Position{Segment: f.place.segment, Offset: f.place.end, Agent: f.Agent, Seq: f.Seq, Prev: prev}
 }
 
+// Committed is the position that was committed last, in this opening or before.
+func (s *Spool) Committed() Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.committed
+}
+
+// Rewind makes Next begin at the committed position again. It is for the
+// goroutine that calls Next.
+func (s *Spool) Rewind() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.reader.close()
+	s.reader.begin(s.committed, s.segments)
+	return err
+}
+
 // Commit makes the position durable: after a restart, reading begins there.
 // Segments wholly before it are removed.
 func (s *Spool) Commit(p Position) error {
@@ -38,13 +55,13 @@ func (s *Spool) Commit(p Position) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.committed = p
 	s.reader.held = p.Segment
 	for len(s.segments) > 1 && s.segments[0].number < p.Segment {
 		if err := s.removeOldest(); err != nil {
 			return err
 		}
 	}
-	s.drops.committed = p.Seq
 	return nil
 }
 

@@ -77,9 +77,11 @@ type Spool struct {
 	segments []*segment // ascending; the last is written while writer.open
 	nextSeq  uint64
 	group    *group
-	writing  bool
-	closed   bool
-	drops    Drops
+	// committed is where reading begins after a restart.
+	committed Position
+	writing   bool
+	closed    bool
+	drops     Drops
 	// more is closed, and replaced, when frames became durable.
 	more chan struct{}
 }
@@ -116,7 +118,7 @@ func open(ctx context.Context, cfg Config, files *fileSystem) (*Spool, error) {
 
 // load finds the segments, the read position and the next seq.
 func (s *Spool) load(ctx context.Context) error {
-	found, damaged, err := s.positions.read(&s.start)
+	found, damaged, err := s.positions.read(&s.committed)
 	if err != nil {
 		return fmt.Errorf("read position: %w", err)
 	}
@@ -128,7 +130,7 @@ func (s *Spool) load(ctx context.Context) error {
 		return fmt.Errorf("list segments: %w", err)
 	}
 	for _, n := range numbers {
-		if n < s.start.Segment {
+		if n < s.committed.Segment {
 			if err := s.files.remove(segmentName(n)); err != nil {
 				return fmt.Errorf("remove a segment that was read: %w", err)
 			}
@@ -138,11 +140,11 @@ func (s *Spool) load(ctx context.Context) error {
 			return err
 		}
 	}
-	s.writer.number = s.start.Segment
+	s.writer.number = s.committed.Segment
 	if len(s.segments) > 0 {
 		s.writer.number = s.segments[len(s.segments)-1].number
 	}
-	s.reader.begin(s.start, s.segments)
+	s.reader.begin(s.committed, s.segments)
 	return s.findNextSeq(ctx)
 }
 
@@ -172,8 +174,8 @@ func (s *Spool) addSegment(n uint64) error {
 // findNextSeq reads the newest segments until one tells the last seq.
 func (s *Spool) findNextSeq(ctx context.Context) error {
 	last := uint64(0)
-	if s.start.Agent == s.identity.Agent {
-		last = s.start.Seq
+	if s.committed.Agent == s.identity.Agent {
+		last = s.committed.Seq
 	}
 	for _, seg := range slices.Backward(s.segments) {
 		if seg.agent != s.identity.Agent {
@@ -218,9 +220,6 @@ func (s *Spool) Run() string { return s.identity.Run }
 
 // Predecessor is the agent that this folder had on another host, or empty.
 func (s *Spool) Predecessor() string { return s.identity.Predecessor }
-
-// Start is the position that was committed last before the spool was opened.
-func (s *Spool) Start() Position { return s.start }
 
 // Close ends the spool: an Append under way is waited for, later ones fail. It
 // must not be called while another goroutine is in Next or Commit.

@@ -124,7 +124,7 @@ func TestReadingGoesOnWhereItWasCommitted(t *testing.T) {
 	must(t, s.Close())
 	s = openDir(t, dir)
 	defer s.Close()
-	if start := s.Start(); start.Row != 7 || start.Prev["osquery.results"] != f.Run+"/2" {
+	if start := s.Committed(); start.Row != 7 || start.Prev["osquery.results"] != f.Run+"/2" {
 		t.Errorf("position %+v", start)
 	}
 	if f := next(t, s); string(f.Payload) != "2" {
@@ -132,6 +132,22 @@ func TestReadingGoesOnWhereItWasCommitted(t *testing.T) {
 	}
 	if seq := add(t, s, "new"); seq != 11 {
 		t.Errorf("seq %d after ten calls", seq)
+	}
+}
+
+func TestRewindGoesBackToWhatWasCommitted(t *testing.T) {
+	s := openDir(t, t.TempDir())
+	defer s.Close()
+	for i := range 5 {
+		add(t, s, fmt.Sprint(i))
+	}
+	f := next(t, s)
+	must(t, s.Commit(f.After(nil)))
+	next(t, s)
+	next(t, s)
+	must(t, s.Rewind())
+	if got := drain(t, s); strings.Join(got, "") != "1234" {
+		t.Errorf("after the rewind: %q", got)
 	}
 }
 

@@ -1,0 +1,109 @@
+// Package loggerconf is the configuration of logger-ext: its keys, their defaults
+// and what they mean, and where the file is looked for. docs/config.md is
+// generated from it.
+//
+// It must not open what it describes.
+package loggerconf
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/stackjoin/stackjoin/internal/config"
+	"github.com/stackjoin/stackjoin/internal/kafkaconn"
+	"github.com/stackjoin/stackjoin/internal/logging"
+)
+
+// Variable names the environment variable with the file's path.
+const Variable = "LOGGER_EXT_CONFIG"
+
+// Config is the whole file.
+type Config struct {
+	Kafka          kafkaconn.Config `yaml:"kafka"`
+	Topics         Topics           `yaml:"topics"`
+	Key            string           `yaml:"key" default:"agent" enum:"agent|host_identifier" doc:"What records are keyed by, which decides their partition: the agent's UUID, or osquery's hostIdentifier."`
+	Compression    string           `yaml:"compression" default:"zstd" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of the batches sent."`
+	MaxRecordBytes config.Bytes     `yaml:"max_record_bytes" default:"1000000" doc:"Largest record that is sent; larger rows become dead letters. Raise it together with the topics' max.message.bytes."`
+	Spool          Spool            `yaml:"spool"`
+	Log            logging.Config   `yaml:"log"`
+}
+
+// Topics names where rows go.
+type Topics struct {
+	Results    string `yaml:"results" default:"osquery.results" doc:"Topic of result rows."`
+	Status     string `yaml:"status" default:"osquery.status" doc:"Topic of osquery's own log lines."`
+	DeadLetter string `yaml:"deadletter" default:"osquery.deadletter" doc:"Topic of calls and rows that cannot be shipped as they are."`
+}
+
+// Spool bounds what is kept on disk until it is delivered.
+type Spool struct {
+	Dir               string       `yaml:"dir" doc:"Folder of the spool, made 0700. Empty means the operating system's usual place: /var/lib/stackjoin/spool, /var/db/stackjoin/spool on macOS, %ProgramData%\\stackjoin\\spool on Windows."`
+	MaxBytes          config.Bytes `yaml:"max_bytes" default:"1GiB" doc:"Largest size of the spool. Above it the oldest calls that are not being sent are dropped, and counted."`
+	MinFree           config.Bytes `yaml:"min_free" default:"1GiB" doc:"What is left free on the disk for others; the oldest calls go before it is touched."`
+	OversizedMaxBytes config.Bytes `yaml:"oversized_max_bytes" default:"256MiB" doc:"Largest size of the folder oversized in the spool, which keeps rows whole that are too large to send."`
+}
+
+// Validate tells what the types alone do not. It implements config.Validator.
+func (c *Config) Validate() []config.Problem {
+	var wrong []config.Problem
+	add := func(bad bool, key, message string) {
+		if bad {
+			wrong = append(wrong, config.Problem{Key: key, Message: message})
+		}
+	}
+	add(c.Topics.Results == "", "topics.results", "must name a topic")
+	add(c.Topics.Status == "", "topics.status", "must name a topic")
+	add(c.Topics.DeadLetter == "", "topics.deadletter", "must name a topic")
+	add(c.MaxRecordBytes < 16<<10, "max_record_bytes", "must be at least 16KiB")
+	add(c.MaxRecordBytes > 512<<20, "max_record_bytes", "must be at most 512MiB")
+	add(c.Spool.MaxBytes < 1<<20, "spool.max_bytes", "must be at least 1MiB")
+	return wrong
+}
+
+// SpoolDir is the spool's folder.
+func (c *Config) SpoolDir() string {
+	if c.Spool.Dir != "" {
+		return c.Spool.Dir
+	}
+	return filepath.Join(systemDir("/var/lib/stackjoin", "/var/db/stackjoin"), "spool")
+}
+
+// Path is the file to read: the flag's, else the environment's, else the
+// operating system's usual one.
+func Path(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	if path := os.Getenv(Variable); path != "" {
+		return path
+	}
+	return filepath.Join(systemDir("/etc/stackjoin", "/usr/local/etc/stackjoin"), "logger-ext.yaml")
+}
+
+// systemDir is the folder for our files on this operating system.
+func systemDir(linux, darwin string) string {
+	switch runtime.GOOS {
+	case "windows":
+		base := os.Getenv("ProgramData")
+		if base == "" {
+			base = `C:\ProgramData`
+		}
+		return filepath.Join(base, "stackjoin")
+	case "darwin":
+		return darwin
+	}
+	return linux
+}
+
+// Load reads the file at path with ${NAME} taken from the environment. With an
+// error that tells everything that is wrong, the Config is filled as far as it
+// went, so that the spool can be found all the same.
+func Load(path string) (*Config, error) {
+	c := &Config{}
+	if err := config.Defaults(c); err != nil {
+		return nil, fmt.Errorf("defaults: %w", err)
+	}
+	return c, config.Load(path, c, os.LookupEnv) //nolint:wrapcheck // names the file and each line
+}
