@@ -15,7 +15,7 @@ build: ## bin/logger-ext.ext (the name osqueryd wants) and bin/enricher
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/enricher ./cmd/enricher
 
 test: ## every test that needs no service
-	$(GO) test ./...
+	@$(GO) test $(TESTFLAGS) ./...
 
 race: ## the same under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
@@ -36,9 +36,9 @@ bench: ## benchmarks, compared as ratios within one run
 demo: build ## one attack, from osqueryd's socket to the enriched topic; needs no service
 	$(GO) run ./examples/demo
 
-e2e: build ## against a real Apache Kafka (Java and Maven wanted)
-	scripts/kafka.sh fetch
-	CGO_ENABLED=1 $(GO) test -race -tags e2e -timeout 20m ./...
+e2e: ## everything under the race detector, and against a real Apache Kafka (wants Java, Maven, kcat)
+	@scripts/kafka.sh fetch >&2
+	@CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -tags e2e -timeout 25m ./...
 
 kafka: ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C
 	scripts/kafka.sh run
