@@ -32,7 +32,7 @@ func (k *feedKeeper) load(ctx context.Context) (*reputation.Store, error) {
 		fallback, names := k.fallback(report)
 		index, report = reputation.Load(ctx, fallback, index)
 		if report.Err() != nil {
-			return nil, err //nolint:wrapcheck // names the feed and its file
+			return nil, err
 		}
 		k.log.Error("feeds broken, their last good copies are in use", "feeds", names, "error", err)
 	}
@@ -69,7 +69,7 @@ func (k *feedKeeper) reload(ctx context.Context, store *reputation.Store) error 
 		k.save(r)
 		k.loaded(r)
 	}}
-	return reloader.Run(ctx) //nolint:wrapcheck // ends with ctx only
+	return reloader.Run(ctx)
 }
 
 func (k *feedKeeper) copyOf(name string) string {

@@ -55,4 +55,4 @@ func run(ctx context.Context, args []string, std streams) int {
 }
 
 // errTold ends a command whose findings are already on standard error.
-var errTold = errors.New("already told") //nolint:gochecknoglobals // a sentinel
+var errTold = errors.New("already told")

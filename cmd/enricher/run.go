@@ -33,7 +33,7 @@ or with a feed that cannot be loaded and has no last good copy in state.dir.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := enricherconf.Load(path)
 			if err != nil {
-				return err //nolint:wrapcheck // names the file and each line
+				return err
 			}
 			return consume(cmd.Context(), cfg, logging.New(cfg.Log, std.err))
 		},
@@ -56,7 +56,7 @@ func consume(ctx context.Context, cfg *enricherconf.Config, log *slog.Logger) er
 		return err
 	}
 	if err := stream.CheckKafka(ctx, kafka); err != nil {
-		return err //nolint:wrapcheck // says what is missing and where
+		return err
 	}
 	meter := metrics.New()
 	feeds.loaded = meter.Feeds
@@ -71,7 +71,7 @@ func consume(ctx context.Context, cfg *enricherconf.Config, log *slog.Logger) er
 		"sessions", cfg.Members(), "delivery", cfg.Delivery, "feeds", len(cfg.Feeds))
 	err = group.Wait()
 	log.Info("enricher stopped")
-	return err //nolint:wrapcheck // each part says what failed
+	return err
 }
 
 func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig, error) {

@@ -69,7 +69,7 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	}
 	cfg, err := enricherconf.Load(f.config)
 	if err != nil {
-		return err //nolint:wrapcheck // names the file and each line
+		return err
 	}
 	for _, flag := range f.feeds {
 		cfg.Feeds = append(cfg.Feeds, enricherconf.FeedOf(flag))
@@ -79,7 +79,7 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	}
 	index, report := reputation.Load(ctx, cfg.Feeds, nil)
 	if err := report.Err(); err != nil {
-		return err //nolint:wrapcheck // names the feed and its file
+		return err
 	}
 	out, closeOut, err := f.output(std.out)
 	if err != nil {
@@ -98,7 +98,7 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	if err == nil && ctx.Err() != nil {
 		err = errors.New("interrupted: the output is not complete")
 	}
-	return err //nolint:wrapcheck // names the file
+	return err
 }
 
 func (f *scanFlags) output(standard io.Writer) (out io.Writer, finish func() error, err error) {

@@ -20,7 +20,7 @@ tells everything that is wrong in one go: 0 if nothing is. It asks no broker.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := enricherconf.Load(path)
 			if err != nil {
-				return err //nolint:wrapcheck // names the file and each line
+				return err
 			}
 			wrong := 0
 			for _, p := range cfg.Kafka.Check() {

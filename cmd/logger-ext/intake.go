@@ -59,7 +59,7 @@ func (i *intake) accept(ctx context.Context, c extension.Call) error {
 
 func (i *intake) close() error {
 	if s := i.spool.Load(); s != nil {
-		return s.Close() //nolint:wrapcheck // says spool
+		return s.Close()
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ const writeTimeout = 90 * time.Second
 func (i *intake) ship(ctx context.Context) (err error) {
 	s, cfg, log := i.spool.Load(), i.d.cfg, i.d.log
 	if err := s.Rewind(); err != nil {
-		return err //nolint:wrapcheck // says spool
+		return err
 	}
 	connection, err := cfg.Kafka.Options(log)
 	if err != nil {
@@ -131,7 +131,7 @@ func (i *intake) ship(ctx context.Context) (err error) {
 	}
 	destination, err := kafka.New(kafka.Config{Options: connection, Compression: cfg.Compression, MaxRecordBytes: int(cfg.MaxRecordBytes)})
 	if err != nil {
-		return err //nolint:wrapcheck // says kafka
+		return err
 	}
 	source := shipper.New(s, shipper.Config{
 		Topics:     map[string]string{extension.StreamResults: cfg.Topics.Results, extension.StreamStatus: cfg.Topics.Status},
@@ -142,13 +142,13 @@ func (i *intake) ship(ctx context.Context) (err error) {
 	})
 	retrying := sink.Retry(sink.Timeout(destination, writeTimeout), sink.RetryConfig{Log: log, DeadLetter: source.Refused})
 	defer func() { err = errors.Join(err, closeSink(ctx, retrying)) }()
-	return sink.Forward(ctx, source, retrying) //nolint:wrapcheck // says what failed
+	return sink.Forward(ctx, source, retrying)
 }
 
 func closeSink(ctx context.Context, s sink.Sink) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	return s.Close(ctx) //nolint:wrapcheck // says kafka
+	return s.Close(ctx)
 }
 
 // osqueryVersion asks osqueryd for its version when first wanted, and again until

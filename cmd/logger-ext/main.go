@@ -104,7 +104,7 @@ func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
 func check(path string, stdout io.Writer) error {
 	cfg, err := loggerconf.Load(path)
 	if err != nil {
-		return err //nolint:wrapcheck // names the file and each line
+		return err
 	}
 	var all []error
 	for _, p := range cfg.Kafka.Check() {

@@ -22,9 +22,8 @@ type host struct {
 // script writes the lines of one host. Columns and values are those that osquery
 // 5.23 has on Linux: no local address on a connect, a time in seconds.
 type script struct {
-	host  *host
-	now   time.Time
-	query map[string][]osqueryd.Row
+	host *host
+	now  time.Time
 }
 
 // fleet is three hosts with background noise, and an attack on the first.

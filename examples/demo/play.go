@@ -27,7 +27,7 @@ func playAll(ctx context.Context, out io.Writer, dir, broker string) (rows int, 
 			return nil
 		})
 	}
-	return rows, group.Wait() //nolint:wrapcheck // names the host
+	return rows, group.Wait()
 }
 
 // play starts the host's osqueryd with the real logger-ext and logs its lines:
@@ -70,5 +70,5 @@ func (h *host) play(ctx context.Context, dir, broker string) (err error) {
 func leave(d *osqueryd.Daemon) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	return d.Shutdown(ctx) //nolint:wrapcheck // says osqueryd
+	return d.Shutdown(ctx)
 }

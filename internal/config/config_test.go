@@ -195,7 +195,7 @@ func TestMistakesInTheType(t *testing.T) {
 		}{},
 		"twice": &struct {
 			A int `yaml:"a"`
-			B int `yaml:"a"` //nolint:govet // the mistake under test
+			B int `yaml:"a"`
 		}{},
 		"recursive": &recursive{},
 	} {

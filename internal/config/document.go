@@ -29,7 +29,7 @@ func Document(w io.Writer, title string, v any) error {
 		return err
 	}
 	_, err = io.WriteString(w, p.text.String())
-	return err
+	return err //nolint:wrapcheck // the caller names the page
 }
 
 // page is a Markdown table being written.

@@ -37,7 +37,7 @@ func ParseBytes(text string) (Bytes, error) {
 	if err != nil || n > math.MaxInt64>>shift {
 		return 0, fmt.Errorf("%q is not a size such as 64KiB or 1GiB", text)
 	}
-	return Bytes(n << shift), nil //nolint:gosec // checked against MaxInt64 above
+	return Bytes(n << shift), nil
 }
 
 // String returns the size in the largest unit that divides it, or the plain number.

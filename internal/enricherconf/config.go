@@ -104,10 +104,10 @@ func (c *Config) Process() process.Config {
 func Load(path string) (*Config, error) {
 	var c Config
 	if path == "" {
-		return &c, config.Defaults(&c) //nolint:wrapcheck // a mistake in this file's tags
+		return &c, config.Defaults(&c)
 	}
 	if err := config.Load(path, &c, os.LookupEnv); err != nil {
-		return nil, err //nolint:wrapcheck // names the file and each line
+		return nil, err
 	}
 	return &c, nil
 }

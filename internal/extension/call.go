@@ -90,7 +90,7 @@ func bytesOf(s string) []byte {
 	if s == "" {
 		return []byte{}
 	}
-	return unsafe.Slice(unsafe.StringData(s), len(s))
+	return unsafe.Slice(unsafe.StringData(s), len(s)) //nolint:gosec // the comment above says why it is safe
 }
 
 // unknownPayload writes a request as one JSON object, keys sorted, nothing lost: a

@@ -20,9 +20,9 @@ const maxSocketPath = 97
 
 // dial connects to a socket. It fails at once where nobody listens.
 func dial(path string, timeout time.Duration) (thrift.TTransport, error) {
-	conn, err := net.DialTimeout("unix", path, timeout)
+	conn, err := net.DialTimeout("unix", path, timeout) //nolint:noctx // bounded by its own time-out
 	if err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // the caller says what for
 	}
 	return thrift.NewTSocketFromConnConf(conn, nil), nil
 }
@@ -53,7 +53,7 @@ func removeStale(path string) error {
 }
 
 // restrict lets only this user (and root) connect.
-func restrict(path string) error { return os.Chmod(path, 0o600) }
+func restrict(path string) error { return os.Chmod(path, 0o600) } //nolint:wrapcheck // the caller says what for
 
 // WatchParent returns a function that says whether the parent process still lives:
 // once it has ended, this process has another one. release frees what the watch

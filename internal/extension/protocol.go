@@ -46,17 +46,17 @@ func newProtocol(conn thrift.TTransport, cfg *thrift.TConfiguration) *protocol {
 func (p *protocol) ReadString(ctx context.Context) (string, error) {
 	size, err := p.ReadI32(ctx)
 	if err != nil {
-		return "", err
+		return "", err //nolint:wrapcheck // thrift looks at its own types
 	}
 	if size < 0 {
-		return "", thrift.NewTProtocolExceptionWithType(thrift.NEGATIVE_SIZE, fmt.Errorf("negative size: %d", size))
+		return "", thrift.NewTProtocolExceptionWithType(thrift.NEGATIVE_SIZE, fmt.Errorf("negative size: %d", size)) //nolint:wrapcheck // thrift looks at its own types
 	}
 	text, err := readExactly(p.in, int(size))
 	if err != nil {
-		return "", thrift.NewTProtocolException(err)
+		return "", thrift.NewTProtocolException(err) //nolint:wrapcheck // thrift looks at its own types
 	}
 	// Nobody else holds text, so it is as constant as a string has to be.
-	return unsafe.String(unsafe.SliceData(text), len(text)), nil
+	return unsafe.String(unsafe.SliceData(text), len(text)), nil //nolint:gosec // the comment above says why it is safe
 }
 
 // ReadMapBegin refuses maps that can not come from osqueryd, before memory is
@@ -66,7 +66,7 @@ func (p *protocol) ReadMapBegin(ctx context.Context) (key, value thrift.TType, s
 	if err == nil && (size < 0 || size > maxMapSize) {
 		err = thrift.NewTProtocolExceptionWithType(thrift.SIZE_LIMIT, fmt.Errorf("map of %d entries", size))
 	}
-	return key, value, size, err
+	return key, value, size, err //nolint:wrapcheck // thrift looks at its own types
 }
 
 // readExactly reads size bytes into memory of that size. Of a large claim it reads

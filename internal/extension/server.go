@@ -59,10 +59,10 @@ func (s *server) listen(path string) (*listener, error) {
 	}
 	t, err := transport.OpenServer(path, 0)
 	if err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // the caller says what for
 	}
 	if err := t.Listen(); err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // the caller says what for
 	}
 	if err := restrict(path); err != nil {
 		s.log.Warn("could not restrict access to the extension socket", "path", path, "error", err)

@@ -48,7 +48,7 @@ func (o OAuth) grant(ctx context.Context) (string, error) {
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, o.TokenURL, strings.NewReader(form.Encode()))
 	if err != nil {
-		return "", err
+		return "", err //nolint:wrapcheck // the caller says what for
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Accept", "application/json")
@@ -67,7 +67,7 @@ func ask(request *http.Request) (string, error) {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return "", err
+		return "", err //nolint:wrapcheck // the caller says what for
 	}
 	defer func() { _ = response.Body.Close() }() // nothing is left to lose
 	body, err := io.ReadAll(io.LimitReader(response.Body, grantMost))

@@ -195,7 +195,7 @@ func (b *Broker) format(t testing.TB) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, "java", args...).CombinedOutput(); err != nil { //nolint:gosec // our own arguments
+	if out, err := exec.CommandContext(ctx, "java", args...).CombinedOutput(); err != nil {
 		t.Fatalf("format Kafka's data folder: %v\n%s", err, out)
 	}
 }

@@ -105,5 +105,5 @@ func Load(path string) (*Config, error) {
 	if err := config.Defaults(c); err != nil {
 		return nil, fmt.Errorf("defaults: %w", err)
 	}
-	return c, config.Load(path, c, os.LookupEnv) //nolint:wrapcheck // names the file and each line
+	return c, config.Load(path, c, os.LookupEnv)
 }

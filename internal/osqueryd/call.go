@@ -62,7 +62,7 @@ func (d *Daemon) call(ctx context.Context, uuid int64, request osquery.Extension
 	err := d.ask(ctx, uuid, d.cfg.CallTimeout, func(c *osquery.ExtensionClient) error {
 		response, err := c.Call(ctx, "logger", d.cfg.Logger, request)
 		if err != nil {
-			return err
+			return err //nolint:wrapcheck // thrift says what
 		}
 		if response.Status != nil {
 			code, message = int(response.Status.Code), response.Status.Message

@@ -72,7 +72,7 @@ func (s *Source) parts(f *spool.Frame) (*call, error) {
 func one(f *spool.Frame) (*call, error) {
 	rows, err := event.SplitResult(f.Payload)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the dead letter's message
+		return nil, err
 	}
 	return results(f.Stream, []*event.Rows{rows}), nil
 }
@@ -81,7 +81,7 @@ func one(f *spool.Frame) (*call, error) {
 func many(f *spool.Frame) (*call, error) {
 	lines, err := event.SplitLines(f.Payload)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the dead letter's message
+		return nil, err
 	}
 	if len(lines) == 0 {
 		return nil, errors.New("a batch of no lines")
@@ -132,7 +132,7 @@ func results(stream string, all []*event.Rows) *call {
 func (s *Source) status(f *spool.Frame) (*call, error) {
 	lines, err := event.SplitStatus(f.Payload)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the dead letter's message
+		return nil, err
 	}
 	return &call{
 		stream: f.Stream, schema: event.SchemaStatus, records: lines.Len(), rows: lines.Len(),

@@ -100,7 +100,7 @@ func (s *Source) Next(ctx context.Context) (sink.Batch, error) {
 	position := s.position()
 	return sink.Batch{Records: b.finish(s.buf), Ack: func(err error) error {
 		if err != nil {
-			return nil // what was not delivered stays in the spool
+			return nil //nolint:nilerr // what was not delivered stays in the spool
 		}
 		if err := s.spool.Commit(position); err != nil {
 			return fmt.Errorf("spool: %w", err)

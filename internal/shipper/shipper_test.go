@@ -331,14 +331,14 @@ func TestNothingIsPassedOverAcrossRestarts(t *testing.T) {
 		must(t, err)
 		defer os.RemoveAll(dir)
 		var want []string
-		n, rows := 0, 0
+		n := 0
 		var got []string
 		for range rapid.IntRange(1, 4).Draw(t, "openings") {
 			s := open(t, dir)
 			source := New(s, config(dir))
 			for range rapid.IntRange(0, 4).Draw(t, "calls") {
 				n++
-				rows = rapid.SampledFrom([]int{0, 1, 3, maxBatchRecords + 5}).Draw(t, "rows")
+				rows := rapid.SampledFrom([]int{0, 1, 3, maxBatchRecords + 5}).Draw(t, "rows")
 				var b strings.Builder
 				for i := range rows {
 					fmt.Fprintf(&b, `,{"i":"%d"}`, i)

@@ -80,10 +80,10 @@ func (p *Pipeline) TakeStats() Stats {
 func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 	p.stats.Records++
 	e := &p.event
-	err := e.Row.Parse(in.Value)
-	if err == nil && e.Row.Dirty { // shipped by others, who do not mend
+	err := e.Parse(in.Value)
+	if err == nil && e.Dirty { // shipped by others, who do not mend
 		p.row = event.AppendMended(p.row[:0], e.Raw)
-		err = e.Row.Parse(p.row)
+		err = e.Parse(p.row)
 	}
 	if err == nil && (e.HasColumns || e.Delivered || !e.Severity.Empty()) {
 		return p.step(ctx, in, -1, out)
@@ -99,7 +99,7 @@ func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 	}
 	for i := range rows.Records() {
 		p.row = rows.AppendRow(p.row[:0], i)
-		if err := e.Row.Parse(p.row); err != nil {
+		if err := e.Parse(p.row); err != nil {
 			return fmt.Errorf("row %d of %s: %w", i, in.Position, err)
 		}
 		if err := p.step(ctx, in, i, out); err != nil {

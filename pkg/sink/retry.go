@@ -174,5 +174,5 @@ func (r *retrier) bury(ctx context.Context, rec Record, why error, dead deadLett
 // endedError keeps only the words of the last attempt's error: its marks must
 // not answer for the batch.
 func endedError(ctx context.Context, last error) error {
-	return fmt.Errorf("delivery ended: %w (last attempt: %v)", ctx.Err(), last)
+	return fmt.Errorf("delivery ended: %w (last attempt: %v)", ctx.Err(), last) //nolint:errorlint // see above
 }

@@ -28,7 +28,7 @@ func manyAddresses(n int) string {
 }
 
 func manyPrefixes(n int) []netip.Prefix {
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable on purpose
+	r := rand.New(rand.NewPCG(1, 2))
 	seen := map[netip.Prefix]bool{}
 	list := make([]netip.Prefix, 0, n)
 	for len(list) < n {
@@ -60,7 +60,7 @@ func manyKeys(n int) string {
 
 // asked are addresses of which few are listed.
 func asked() []netip.Addr {
-	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // repeatable on purpose
+	r := rand.New(rand.NewPCG(3, 4))
 	list := make([]netip.Addr, 1<<16)
 	for i := range list {
 		list[i] = addr4(r.Uint32())

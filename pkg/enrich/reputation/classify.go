@@ -65,7 +65,7 @@ func defanged(text []byte) bool {
 	if len(text) > 4 && bytes.EqualFold(text[:4], []byte("hxxp")) {
 		return true
 	}
-	if bytes.IndexAny(text, "[({") < 0 && bytes.IndexByte(text, ']') < 0 {
+	if !bytes.ContainsAny(text, "[({") && bytes.IndexByte(text, ']') < 0 {
 		return false
 	}
 	for _, mark := range []string{"[.", ".]", "(.", "{.", "[:]", "[://]", "[at]", "[dot]", "(dot)", "[@]"} {

@@ -144,9 +144,9 @@ func (s *FileSession) next() error {
 	}
 	name := s.names[0]
 	s.names = s.names[1:]
-	var file io.ReadCloser = io.NopCloser(s.stdin)
+	file := io.NopCloser(s.stdin)
 	if name != "-" {
-		opened, err := os.Open(name) //nolint:gosec // the user names the file
+		opened, err := os.Open(name)
 		if err != nil {
 			return err //nolint:wrapcheck // os names the file
 		}

@@ -114,7 +114,6 @@ func (s *KafkaSession) options() []kgo.Opt {
 		kgo.ConsumeTopics(s.cfg.Inputs...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RequireStableFetchOffsets(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(sessionTimeout),
@@ -125,7 +124,7 @@ func (s *KafkaSession) options() []kgo.Opt {
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(m, false) }),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codecs...),
-		kgo.ProducerBatchMaxBytes(int32(s.cfg.maxRecordBytes() + 4096)), //nolint:gosec // bounded by configuration
+		kgo.ProducerBatchMaxBytes(int32(s.cfg.maxRecordBytes() + 4096)),
 		kgo.MaxBufferedRecords(1 << 20),
 		kgo.UnknownTopicRetries(-1),
 		kgo.ProducerLinger(0),
@@ -224,7 +223,7 @@ func (s *KafkaSession) gather(ctx context.Context) (map[Partition][]enrich.Input
 			deadline = time.Now().Add(linger)
 		}
 	}
-	return got, nil
+	return got, nil //nolint:nilerr // an expired wait is no failure
 }
 
 // logAppendTime is the timestamp type of a record whose time the broker set.

@@ -59,7 +59,7 @@ func RunKafka(ctx context.Context, cfg KafkaConfig, n int, job Job) error {
 	for i := range n {
 		group.Go(func() error { return supervise(ctx, cfg, job, i) })
 	}
-	return group.Wait() //nolint:wrapcheck // supervise says what happened
+	return group.Wait()
 }
 
 func supervise(ctx context.Context, cfg KafkaConfig, job Job, i int) error {
@@ -70,7 +70,7 @@ func supervise(ctx context.Context, cfg KafkaConfig, job Job, i int) error {
 		started := time.Now()
 		err := runOnce(ctx, cfg, job)
 		if err == nil || ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // a stop was asked for
 		}
 		var fatal *FatalError
 		if errors.As(err, &fatal) {

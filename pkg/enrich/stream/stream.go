@@ -97,7 +97,7 @@ func Run(ctx context.Context, session Session, job Job) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil && ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // a stop was asked for
 		case err != nil:
 			return fmt.Errorf("poll: %w", err)
 		}

@@ -14,7 +14,7 @@ import (
 
 // unstamped is Kafka's "no timestamp" (-1), which brokers take whatever their
 // clock says.
-var unstamped = time.UnixMilli(-1)
+var unstamped = time.UnixMilli(-1) //nolint:gochecknoglobals // a constant, but for the language
 
 // attempt is one Write: its records and what became of each.
 type attempt struct {

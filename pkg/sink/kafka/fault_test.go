@@ -198,7 +198,7 @@ func TestAClockFaultIsRestamped(t *testing.T) {
 		if valuesOf(got) != "0 1" || !check(got[0].Time) || !check(got[1].Time) {
 			t.Errorf("%d refusals: the topic has %v", refusals, got)
 		}
-		if n := s.Restamped(); n != 2*uint64(refusals) { //nolint:gosec // 0 to 2
+		if n := s.Restamped(); n != 2*uint64(refusals) {
 			t.Errorf("%d refusals: counted %d", refusals, n)
 		}
 	}

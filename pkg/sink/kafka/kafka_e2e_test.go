@@ -57,7 +57,7 @@ func TestRealKafkaTakesNoFutureTimestamps(t *testing.T) {
 		if got := read(t, b.Addrs(), topic); valuesOf(got) != "0 1 2" || time.Since(got[0].Time).Abs() > time.Hour {
 			t.Errorf("%s has %v", topic, got)
 		}
-		if want := uint64(3 * min(i+1, 2)); s.Restamped() != want { //nolint:gosec // small
+		if want := uint64(3 * min(i+1, 2)); s.Restamped() != want {
 			t.Errorf("%s: %d restamped in all, want %d", topic, s.Restamped(), want)
 		}
 	}

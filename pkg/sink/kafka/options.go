@@ -23,7 +23,7 @@ func options(cfg Config, t *trouble) ([]kgo.Opt, error) {
 	if err != nil {
 		return nil, err
 	}
-	maxBatch := int32(cfg.MaxRecordBytes + batchOverhead) //nolint:gosec // check bounds it by 1 GiB
+	maxBatch := int32(cfg.MaxRecordBytes + batchOverhead)
 	opts := []kgo.Opt{kgo.ConnIdleTimeout(idleTimeout), kgo.MetadataMinAge(metadataPause)}
 	opts = append(opts, cfg.Options...)
 	return append(opts,

@@ -159,7 +159,7 @@ func firstDifference(got, want []string) string {
 }
 
 // within runs do beside the test and fails the test when it does not return.
-func within(t *testing.T, what string, do func() error) error {
+func within(t *testing.T, what string, do func() error) error { //nolint:unparam // what the message says
 	t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- do() }()

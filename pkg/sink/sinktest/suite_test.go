@@ -196,7 +196,7 @@ func TestFault(t *testing.T) {
 func TestTheSuiteSeesFaults(t *testing.T) {
 	for name, f := range faults() {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFault$/^"+f.seen+"$", "-rapid.nofailfile") //nolint:gosec // this test
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFault$/^"+f.seen+"$", "-rapid.nofailfile")
 			cmd.Env = append(os.Environ(), faultEnv+"="+name)
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "--- FAIL: TestFault/"+f.seen) {

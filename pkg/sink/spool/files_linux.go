@@ -13,7 +13,7 @@ type dataSynced struct{ *os.File }
 func (f dataSynced) Sync() error {
 	for {
 		err := unix.Fdatasync(int(f.Fd()))
-		if err != unix.EINTR { //nolint:errorlint // a bare errno
+		if err != unix.EINTR {
 			return err //nolint:wrapcheck // the caller names the file
 		}
 	}
@@ -24,5 +24,5 @@ func freeBytes(dir string) (uint64, error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	return s.Bavail * uint64(s.Bsize), nil //nolint:gosec // a block has a positive size
+	return s.Bavail * uint64(s.Bsize), nil
 }

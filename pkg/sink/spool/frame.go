@@ -54,11 +54,11 @@ func appendFrameHeader(dst []byte, salt uint32, c *Call, run uint64, seq uint64,
 	dst = append(dst, frameMagic...)
 	at := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(c.Payload))) //nolint:gosec // Append checks it
-	dst = append(dst, c.Type, byte(len(c.Stream)))                      //nolint:gosec // Append checks it
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(c.Payload)))
+	dst = append(dst, c.Type, byte(len(c.Stream)))
 	dst = binary.LittleEndian.AppendUint64(dst, run)
 	dst = binary.LittleEndian.AppendUint64(dst, seq)
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(spooled.UnixNano())) //nolint:gosec // read back the same way
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(spooled.UnixNano()))
 	dst = append(dst, c.Stream...)
 	sum := crc32.Update(salt, castagnoli(), dst[at+4:])
 	sum = crc32.Update(sum, castagnoli(), c.Payload)
@@ -85,7 +85,7 @@ func parseHead(b []byte) (h head, ok bool) {
 	h.typ, h.stream = b[12], b[13]
 	h.run = binary.LittleEndian.Uint64(b[14:])
 	h.seq = binary.LittleEndian.Uint64(b[22:])
-	h.spooledNanos = int64(binary.LittleEndian.Uint64(b[30:])) //nolint:gosec // written the same way
+	h.spooledNanos = int64(binary.LittleEndian.Uint64(b[30:]))
 	return h, h.payload <= math.MaxInt32
 }
 

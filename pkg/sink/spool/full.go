@@ -50,7 +50,7 @@ func (d *Drops) note(drop Drop) {
 }
 
 // errNoSpace marks what a full disk said.
-var errNoSpace = errors.New("no space") //nolint:gochecknoglobals // a sentinel
+var errNoSpace = errors.New("no space")
 
 func noSpace(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
@@ -106,7 +106,7 @@ func (s *Spool) diskLow(size int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	low := free < uint64(s.cfg.MinFree)+uint64(size) //nolint:gosec // neither is negative
+	low := free < uint64(s.cfg.MinFree)+uint64(size)
 	if !low {
 		w.sinceCheck = 0
 	}

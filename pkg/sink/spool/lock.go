@@ -17,7 +17,7 @@ func TryLock(dir string) (l *Lock, ok bool, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("spool folder: %w", err)
 	}
-	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder
+	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("spool folder: %w", err)
 	}
 	f, ok, err := lockFile(dir)

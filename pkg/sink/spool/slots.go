@@ -53,7 +53,7 @@ func (s *slots) read(into any) (found, damaged bool, err error) {
 	return true, damaged, nil
 }
 
-var errDamaged = errors.New("damaged") //nolint:gochecknoglobals // a sentinel
+var errDamaged = errors.New("damaged")
 
 func (s *slots) readOne(i uint64) (value []byte, generation uint64, err error) {
 	b, err := s.files.readFile(s.path(i), maxSlot)
@@ -78,7 +78,7 @@ func (s *slots) write(value any) error {
 	}
 	next := s.generation + 1
 	b := make([]byte, slotHeader, slotHeader+len(text))
-	binary.LittleEndian.PutUint32(b[4:], uint32(len(text))) //nolint:gosec // far below 4 GiB
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(text)))
 	binary.LittleEndian.PutUint64(b[8:], next)
 	b = append(b, text...)
 	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli()))

@@ -67,7 +67,6 @@ type Spool struct {
 	files    *fileSystem
 	identity identity
 	run      uint64
-	start    Position
 
 	positions slots
 	writer    writer
@@ -238,7 +237,7 @@ func (s *Spool) Close() error {
 }
 
 // ErrClosed is returned by Append after Close.
-var ErrClosed = errors.New("the spool is closed") //nolint:gochecknoglobals // a sentinel
+var ErrClosed = errors.New("the spool is closed")
 
 // Name writes a frame's name for logs.
 func (f *Frame) Name() string { return f.Agent + "/" + f.Run + "/" + strconv.FormatUint(f.Seq, 10) }

@@ -40,7 +40,7 @@ func newGroup() *group { return &group{done: make(chan struct{})} }
 
 // ErrFull is wrapped by Append's error when the limits left no room for a call.
 // Its seq is taken all the same: the call is dropped under a name.
-var ErrFull = errors.New("the spool is full") //nolint:gochecknoglobals // a sentinel
+var ErrFull = errors.New("the spool is full")
 
 // Append spools a call and returns its seq once it is durable: synced to disk
 // together with whatever other goroutines append at the same time. The payload
@@ -153,7 +153,7 @@ func (s *Spool) tryGroup(g *group, size int64) error {
 // promised to nobody; should cutting fail, readers pass over it by its seq.
 func (s *Spool) giveUp() error {
 	w := &s.writer
-	_ = w.file.Truncate(w.seg.end) //nolint:errcheck // best effort, see above
+	_ = w.file.Truncate(w.seg.end)
 	err := w.file.Close()
 	w.file = nil
 	return err
@@ -184,7 +184,7 @@ func (w *writer) put(g *group, offset int64, run uint64) (end int64, err error) 
 		w.buffer = w.buffer[:0]
 	}
 	flush(w.buffer)
-	return offset, err
+	return offset, err //nolint:wrapcheck // the caller names the segment
 }
 
 // segmentFor makes sure that a segment is open, and a new one when the frames
