@@ -52,19 +52,32 @@ func programs(t *testing.T) string {
 // waits.
 func enricher(t *testing.T, bin, broker, group string) (stop func()) {
 	t.Helper()
-	log := &bytes.Buffer{}
+	log, err := os.Create(filepath.Join(t.TempDir(), "enricher.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
 	cmd := exec.Command(filepath.Join(bin, "enricher"), "run", "--config", "../../examples/enricher.yaml")
 	cmd.Env = append(os.Environ(), "KAFKA_BROKERS="+broker, "GROUP="+group, "STATE_DIR="+t.TempDir(), "FEEDS_DIR=../../examples/feeds")
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	text := func() string {
+		b, _ := os.ReadFile(log.Name())
+		return string(b)
+	}
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(text(), "enricher started"); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the enricher did not start:\n%s", text())
+		}
+	}
 	var once sync.Once
 	stop = func() {
 		once.Do(func() {
 			_ = cmd.Process.Signal(syscall.SIGTERM)
 			if err := cmd.Wait(); err != nil {
-				t.Errorf("enricher: %v\n%s", err, log)
+				t.Errorf("enricher: %v\n%s", err, text())
 			}
 		})
 	}
