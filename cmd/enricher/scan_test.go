@@ -202,3 +202,12 @@ func TestScanTellsUnreadableLinesAndGoesOn(t *testing.T) {
 		t.Fatalf("the good line is none: %v", err)
 	}
 }
+
+// Bad input: what an attacker wrote reaches a terminal with its control
+// characters shown, not obeyed.
+func TestControlCharactersDoNotReachTheTerminal(t *testing.T) {
+	stdout, stderr, code := command(t, "\x1b[31m{\x07\n"+strings.Replace(connect, "/bin/x", "/bin/\x1b[2J", 1)+"\n", "scan")
+	if code != 0 || strings.ContainsAny(stdout+stderr, "\x1b\x07") {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}

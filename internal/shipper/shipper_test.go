@@ -376,3 +376,19 @@ func TestNothingIsPassedOverAcrossRestarts(t *testing.T) {
 		}
 	})
 }
+
+// Bad input: a row of half a gigabyte is spooled, and shipped as a dead letter
+// with its size, digest and beginning; what comes after it goes on.
+func TestAHalfGigabyteRowStopsNothing(t *testing.T) {
+	dir := t.TempDir()
+	big := []byte(`{"name":"a","hostIdentifier":"h","columns":{"x":"` + strings.Repeat("y", 512<<20) + `"},"action":"added"}`)
+	records := ship(t, dir, config(dir), spool.Call{Stream: "results", Type: extension.TypeString, Payload: big},
+		call1(extension.TypeString, `{"name":"b","hostIdentifier":"h","columns":{},"action":"added"}`))
+	if len(records) != 2 || records[0].Topic != "osquery.deadletter" || header(records[1], "query") != "b" {
+		t.Fatalf("%d records", len(records))
+	}
+	validate(t, records)
+	if !strings.Contains(string(records[0].Value), fmt.Sprintf(`"size":%d`, len(big))) || len(records[0].Value) > 256<<10 {
+		t.Errorf("letter of %d bytes: %.300s", len(records[0].Value), records[0].Value)
+	}
+}
