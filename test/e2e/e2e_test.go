@@ -102,8 +102,8 @@ func play(ctx context.Context, bin, dir, broker, name string, n int) error {
 		return err
 	}
 	line := osqueryd.Line{Name: "numbers", HostIdentifier: name, Time: time.Now()}
-	for i, size := 0, 0; i < n; i += size {
-		size = min([]int{1, 100, 1000}[i/10%3], n-i)
+	for i := 0; i < n; {
+		size := min([]int{1, 100, 1000}[i/10%3], n-i)
 		rows := make([]osqueryd.Row, size)
 		for j := range rows {
 			rows[j] = osqueryd.Row{"i": i + j, "text": "some text that a row has"}
@@ -119,6 +119,7 @@ func play(ctx context.Context, bin, dir, broker, name string, n int) error {
 		if err != nil {
 			return err
 		}
+		i += size
 	}
 	// What is not sent at the shutdown stays in the spool; wait until it is.
 	for ctx.Err() == nil && !shipped(ctx, broker, name, n) {
