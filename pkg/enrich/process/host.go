@@ -27,9 +27,9 @@ type version struct {
 	directory         string
 	uid, auid         string
 	inferred          bool
-	// listed marks a version made from `processes`, which an exec row of the
-	// same start replaces.
-	listed bool
+	// inventory marks a version made from `processes`; an exec row of the same
+	// start stands for it. listed is set while that table still shows it.
+	inventory, listed bool
 }
 
 func (v *version) describe() *enrich.Process {
@@ -46,7 +46,7 @@ func identity(e *enrich.Event, v *version) string {
 	tie := v.path
 	if eid, ok := e.Field(event.EID); ok && !eid.Empty() {
 		tie = "eid:" + eid.Text()
-	} else if !v.listed {
+	} else if !v.inventory {
 		tie = e.ID
 	}
 	sum := sha256.Sum256([]byte(strings.Join([]string{
@@ -86,29 +86,36 @@ func compare(a, b *version) int {
 	return strings.Compare(a.order, b.order)
 }
 
-// add keeps v and returns the version it stands for: an equal one that was
-// there before, as when a transaction is tried again, or one that `processes`
-// and an exec row both tell of.
+// add keeps v, unless an equal one was there before, and returns the version it
+// stands for. What is kept depends on which rows were taken and not on their
+// order, so that rows may be taken again, as when a transaction is tried again.
 func (h *host) add(v *version) *version {
 	versions := h.pids[v.pid]
-	for i, old := range versions {
-		if old.id == v.id {
-			return old
-		}
-		if old.path != v.path || (!old.listed && !v.listed) || v.start.Sub(old.start).Abs() > adopt {
-			continue
-		}
-		if old.listed && !v.listed {
-			versions[i] = v
-			slices.SortFunc(versions, compare)
-			return v
-		}
-		return old
+	if i := slices.IndexFunc(versions, func(old *version) bool { return old.id == v.id }); i >= 0 {
+		versions[i].listed = versions[i].listed || v.listed
+		return settle(versions, versions[i])
 	}
 	at, _ := slices.BinarySearchFunc(versions, v, compare)
-	h.pids[v.pid] = slices.Insert(versions, at, v)
+	versions = slices.Insert(versions, at, v)
+	h.pids[v.pid] = versions
 	h.count++
-	return v
+	return settle(versions, v)
+}
+
+// settle returns the version that v's execution is known by: the exec row's where
+// `processes` tells of the same start and program, the nearest of several.
+func settle(versions []*version, v *version) *version {
+	if !v.inventory {
+		return v
+	}
+	best, nearest := v, adopt
+	for _, other := range versions {
+		apart := v.start.Sub(other.start).Abs()
+		if !other.inventory && other.path == v.path && (apart < nearest || best == v && apart == adopt) {
+			best, nearest = other, apart
+		}
+	}
+	return best
 }
 
 // find returns the version of pid whose start is latest, not after at. Where
@@ -118,7 +125,7 @@ func (h *host) find(pid int64, at time.Time, path string) (v *version, contradic
 	versions := h.pids[pid]
 	for i := len(versions) - 1; i >= 0; i-- {
 		candidate := versions[i]
-		if candidate.start.After(at) {
+		if candidate.start.After(at) || settle(versions, candidate) != candidate {
 			continue
 		}
 		if v != nil && !candidate.start.Equal(v.start) {

@@ -159,9 +159,9 @@ func (o *Operator) version(h *host, e *enrich.Event, pid int64) *version {
 		path: h.intern(e.Text(event.Path)), commandLine: h.intern(clip(e.Text(event.CommandLine), maxCommandLine)),
 		directory: h.intern(e.Text(event.WorkingDirectory)),
 		uid:       h.intern(e.Text(event.UID)), auid: h.intern(e.Text(event.AuditUID)),
-		inferred: forked(e), listed: e.Lens.Inventory,
+		inferred: forked(e), inventory: e.Lens.Inventory, listed: e.Lens.Inventory,
 	}
-	if n, ok := e.Int(event.StartTime); ok && v.listed {
+	if n, ok := e.Int(event.StartTime); ok && v.inventory {
 		v.start = time.Unix(n, 0).UTC()
 	}
 	v.id = identity(e, v)

@@ -154,6 +154,23 @@ func TestForkRowsAreInferred(t *testing.T) {
 	}
 }
 
+// In whatever order rows come, one of `processes` stands for the nearest start.
+func TestAListedProcessIsTheNearestExecInAnyOrder(t *testing.T) {
+	near, far := exec("h", t0+4, 9, 1, "/bin/a", "execve"), exec("h", t0+3, 9, 1, "/bin/a", "execve")
+	list := listed("h", "added", t0+9, 9, 1, t0+5, "/bin/a")
+	for _, rows := range [][]string{{near, far, list}, {far, list, near}, {list, far, near}, {list, near, far}} {
+		op := process.New(process.Config{})
+		run(t, op, rows...)
+		ids := map[string]string{}
+		for i, answer := range run(t, op, rows...) {
+			ids[rows[i]] = answer.Enrichment.Process.EntityID
+		}
+		if ids[list] != ids[near] || ids[near] == ids[far] {
+			t.Errorf("listed %s, nearest %s, other %s", ids[list], ids[near], ids[far])
+		}
+	}
+}
+
 // An aborted transaction hands the same rows in again: the answers must be the
 // same, however often a row is taken.
 func TestTakingRowsAgainChangesNothing(t *testing.T) {
