@@ -20,31 +20,31 @@ type file interface {
 // fileSystem is how the spool reaches its folder; names are relative to it. It
 // exists so that tests can cut the power.
 type fileSystem struct {
-	// open opens a file for reading and writing; create makes it when missing.
-	open    func(name string, create bool) (file, error)
+	// open opens a file for reading, create for writing too: it makes it when it
+	// is missing.
+	open    func(name string) (file, error)
+	create  func(name string) (file, error)
 	size    func(name string) (int64, error)
 	remove  func(name string) error
 	list    func() ([]string, error)
 	syncDir func() error
-	// free is the number of bytes the disk has left for us.
-	free func() (uint64, error)
+	// space is how many bytes the disk has left for us, and in all.
+	space func() (free, total uint64, err error)
 }
 
 // onDisk is the real folder dir.
 func onDisk(dir string) *fileSystem {
 	path := func(name string) string { return filepath.Join(dir, name) }
+	open := func(name string, flag int) (file, error) {
+		f, err := os.OpenFile(path(name), flag, 0o600)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // os names the file
+		}
+		return dataSynced{f}, nil
+	}
 	return &fileSystem{
-		open: func(name string, create bool) (file, error) {
-			flag := os.O_RDWR
-			if create {
-				flag |= os.O_CREATE
-			}
-			f, err := os.OpenFile(path(name), flag, 0o600)
-			if err != nil {
-				return nil, err //nolint:wrapcheck // os names the file
-			}
-			return dataSynced{f}, nil
-		},
+		open:   func(name string) (file, error) { return open(name, os.O_RDONLY) },
+		create: func(name string) (file, error) { return open(name, os.O_RDWR|os.O_CREATE) },
 		size: func(name string) (int64, error) {
 			info, err := os.Stat(path(name))
 			if err != nil {
@@ -55,7 +55,7 @@ func onDisk(dir string) *fileSystem {
 		remove:  func(name string) error { return os.Remove(path(name)) },
 		list:    func() ([]string, error) { return listFiles(dir) },
 		syncDir: func() error { return syncDir(dir) },
-		free:    func() (uint64, error) { return freeBytes(dir) },
+		space:   func() (free, total uint64, err error) { return diskSpace(dir) },
 	}
 }
 
@@ -76,7 +76,7 @@ func listFiles(dir string) ([]string, error) {
 // overwrite replaces a small file's content in place and makes it durable.
 func (fs *fileSystem) overwrite(name string, b []byte) (err error) {
 	_, statErr := fs.size(name)
-	f, err := fs.open(name, true)
+	f, err := fs.create(name)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (fs *fileSystem) overwrite(name string, b []byte) (err error) {
 
 // readFile returns at most limit bytes of a file.
 func (fs *fileSystem) readFile(name string, limit int64) (b []byte, err error) {
-	f, err := fs.open(name, false)
+	f, err := fs.open(name)
 	if err != nil {
 		return nil, err
 	}

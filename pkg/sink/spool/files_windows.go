@@ -12,16 +12,15 @@ import (
 // syncDir does nothing: NTFS journals names by itself.
 func syncDir(string) error { return nil }
 
-func freeBytes(dir string) (uint64, error) {
+func diskSpace(dir string) (free, total uint64, err error) {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+		return 0, 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	var free uint64
-	if err := windows.GetDiskFreeSpaceEx(path, &free, nil, nil); err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	if err := windows.GetDiskFreeSpaceEx(path, &free, &total, nil); err != nil {
+		return 0, 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	return free, nil
+	return free, total, nil
 }
 
 // lockFile takes the lock without waiting; ok is false when another has it.

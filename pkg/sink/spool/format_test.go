@@ -19,8 +19,8 @@ func (memory) Sync() error                        { return nil }
 func (memory) Truncate(int64) error               { return os.ErrPermission }
 
 // scanAll is every frame in b after a segment header, with payloads copied.
-func scanAll(b []byte, salt uint32) (frames []Frame, damaged int64) {
-	s := scanner{file: memory{bytes.NewReader(b)}, end: int64(len(b)), salt: salt, damaged: func(from, to int64) { damaged += to - from }}
+func scanAll(b []byte, from *header) (frames []Frame, damaged int64) {
+	s := scanner{file: memory{bytes.NewReader(b)}, end: int64(len(b)), from: from, damaged: func(from, to int64) { damaged += to - from }}
 	for {
 		f, ok, err := s.next()
 		if err != nil || !ok {
@@ -46,11 +46,11 @@ func TestTheExampleInFormatIsASegment(t *testing.T) {
 	}
 	b, err := hex.DecodeString(text.String())
 	must(t, err)
-	agent, salt, ok := parseSegmentHeader(b)
-	if !ok || agent != "0f9a6c1e-7d2b-4c1f-9a55-2f4f6f7c0001" {
-		t.Fatalf("header: agent %q, ok %v", agent, ok)
+	h, ok := parseSegmentHeader(b)
+	if !ok || h.agent != "0f9a6c1e-7d2b-4c1f-9a55-2f4f6f7c0001" || h.run != "00112233445566aa" {
+		t.Fatalf("header %+v, ok %v", h, ok)
 	}
-	frames, damaged := scanAll(b[segmentHeader:], salt)
+	frames, damaged := scanAll(b[segmentHeader:], &h)
 	if len(frames) != 1 || damaged != 0 {
 		t.Fatalf("%d frames, %d damaged bytes", len(frames), damaged)
 	}
@@ -65,12 +65,13 @@ func TestTheExampleInFormatIsASegment(t *testing.T) {
 // whole and accounts for every byte.
 func FuzzScanner(f *testing.F) {
 	one := call("payload")
+	from := &header{salt: 1, runNumber: 2}
 	frame := append(appendFrameHeader(nil, 1, &one, 2, 3, time.Unix(4, 5)), one.Payload...)
 	f.Add(frame, []byte("junk"), []byte("SJF1"))
 	f.Add([]byte{}, frame[:20], frame)
 	f.Fuzz(func(t *testing.T, before, between, after []byte) {
 		b := bytes.Join([][]byte{before, frame, between, frame, after}, nil)
-		frames, damaged := scanAll(b, 1)
+		frames, damaged := scanAll(b, from)
 		found, total := 0, damaged
 		for _, got := range frames {
 			total += frameSize(&got.Call)

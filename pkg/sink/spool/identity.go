@@ -3,7 +3,6 @@ package spool
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 )
 
@@ -14,30 +13,38 @@ type identity struct {
 	HostIDs []string `json:"host_ids"`
 	// Predecessor is the agent this folder had before its host changed.
 	Predecessor string `json:"predecessor,omitempty"`
+	// First is the first seq of this run.
+	First uint64 `json:"first"`
+	// Closed is the last seq given when the run ended with Close; null while it
+	// lasts, and when it was cut off.
+	Closed *uint64 `json:"closed"`
 }
 
-// identify reads who the spool is, or decides it, and stores the new run.
-func (s *Spool) identify() error {
-	stored := slots{files: s.files, name: "identity"}
-	var old identity
-	found, damaged, err := stored.read(&old)
+func identitySlots(files *fileSystem) slots {
+	return slots{files: files, name: "identity", known: []string{"agent", "run", "host_ids", "predecessor", "first", "closed"}}
+}
+
+// identify reads who the spool is, or decides it. created tells that there was
+// none, before what it was in the opening before.
+func (s *Spool) identify() (created bool, before identity, err error) {
+	found, damaged, err := s.identities.read(&before)
 	if err != nil {
-		return err
+		return false, identity{}, err
 	}
-	s.identity = identity{Agent: old.Agent, HostIDs: s.cfg.HostIDs, Predecessor: old.Predecessor}
+	s.identity = identity{Agent: before.Agent, HostIDs: s.cfg.HostIDs, Predecessor: before.Predecessor}
 	switch {
 	case !found && damaged:
 		s.cfg.Log.Error("the spool's identity is damaged, it gets a new one", "dir", s.cfg.Dir)
 		fallthrough
 	case !found:
 		s.identity.Agent = newUUID()
-	case changed(old.HostIDs, s.cfg.HostIDs):
-		s.identity.Agent, s.identity.Predecessor = newUUID(), old.Agent
-		s.cfg.Log.Warn("this spool was made on another host, it gets a new agent", "was", old.Agent, "is", s.identity.Agent)
+	case changed(before.HostIDs, s.cfg.HostIDs):
+		s.identity.Agent, s.identity.Predecessor = newUUID(), before.Agent
+		s.cfg.Log.Warn("this spool was made on another host, it gets a new agent", "was", before.Agent, "is", s.identity.Agent)
 	}
 	s.run = randomUint64()
 	s.identity.Run = runText(s.run)
-	return stored.write(s.identity)
+	return !found && !damaged, before, nil
 }
 
 // changed tells whether one of the ids that both know differs.
@@ -63,6 +70,5 @@ func newUUID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	t := hex.EncodeToString(b[:])
-	return t[:8] + "-" + t[8:12] + "-" + t[12:16] + "-" + t[16:20] + "-" + t[20:]
+	return uuidText(b[:])
 }

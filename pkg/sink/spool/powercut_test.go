@@ -45,8 +45,12 @@ func newDisk(choose func(int) int) *disk {
 }
 
 func (d *disk) fileSystem() *fileSystem {
-	return &fileSystem{open: d.open, size: d.size, remove: d.remove, list: d.list, syncDir: d.syncDir,
-		free: func() (uint64, error) { return d.free, nil }}
+	return &fileSystem{
+		open:   func(name string) (file, error) { return d.open(name, false) },
+		create: func(name string) (file, error) { return d.open(name, true) },
+		size:   d.size, remove: d.remove, list: d.list, syncDir: d.syncDir,
+		space: func() (free, total uint64, err error) { return d.free, 1 << 40, nil },
+	}
 }
 
 func (d *disk) open(name string, create bool) (file, error) {

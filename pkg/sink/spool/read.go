@@ -1,149 +1,71 @@
 package spool
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
-	"time"
 )
-
-// scanner finds the frames of one segment, and past damage the next that checks.
-type scanner struct {
-	file file
-	salt uint32
-	// at is where the next frame should begin, end where durable bytes end.
-	at, end int64
-	// window holds bytes of the file from base on.
-	window []byte
-	base   int64
-	// damaged is told of each range that holds no frame.
-	damaged func(from, to int64)
-}
-
-// windowSize is how much is read at once.
-const windowSize = 64 << 10
-
-// bytes returns n bytes at offset, fewer at the end. They are valid until the
-// next call.
-func (s *scanner) bytes(offset, n int64) ([]byte, error) {
-	n = min(n, s.end-offset)
-	if n <= 0 {
-		return nil, nil
-	}
-	if offset >= s.base && offset+n <= s.base+int64(len(s.window)) {
-		return s.window[offset-s.base:][:n], nil
-	}
-	want := min(max(n, windowSize), s.end-offset)
-	if int64(cap(s.window)) < want || int64(cap(s.window)) > 16*max(want, windowSize) {
-		s.window = make([]byte, want)
-	}
-	s.window = s.window[:want]
-	read, err := s.file.ReadAt(s.window, offset)
-	s.window, s.base = s.window[:read], offset
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read segment: %w", err)
-	}
-	return s.window[:min(n, int64(read))], nil
-}
-
-// next returns the next frame; ok is false at the end of what is durable. The
-// frame's payload is valid until the next call.
-func (s *scanner) next() (f Frame, ok bool, err error) {
-	start := s.at
-	for s.at < s.end {
-		f, ok, err = s.frameAt(s.at)
-		if err != nil {
-			return Frame{}, false, err
-		}
-		if ok {
-			break
-		}
-		if s.at, err = s.candidate(s.at + 1); err != nil {
-			return Frame{}, false, err
-		}
-	}
-	if s.at > start && s.damaged != nil {
-		s.damaged(start, s.at)
-	}
-	if ok {
-		f.place.start = s.at
-		s.at += frameSize(&f.Call)
-		f.place.end = s.at
-	}
-	return f, ok, nil
-}
-
-func (s *scanner) frameAt(at int64) (f Frame, ok bool, err error) {
-	b, err := s.bytes(at, frameHeader)
-	if err != nil {
-		return Frame{}, false, err
-	}
-	h, ok := parseHead(b)
-	if !ok || at+h.size() > s.end {
-		return Frame{}, false, nil
-	}
-	if b, err = s.bytes(at, h.size()); err != nil {
-		return Frame{}, false, err
-	}
-	f, ok = decode(b, s.salt)
-	return f, ok, nil
-}
-
-// candidate is the next place from at on where a frame may begin.
-func (s *scanner) candidate(at int64) (int64, error) {
-	for at < s.end {
-		b, err := s.bytes(at, windowSize)
-		if err != nil {
-			return 0, err
-		}
-		if i := bytes.Index(b, []byte(frameMagic)); i >= 0 {
-			return at + int64(i), nil
-		}
-		if len(b) < len(frameMagic) || at+int64(len(b)) >= s.end {
-			return s.end, nil
-		}
-		at += int64(len(b)) - int64(len(frameMagic)) + 1
-	}
-	return s.end, nil
-}
 
 // reader is how far the spool was handed out.
 type reader struct {
 	scanner scanner
 	seg     *segment
-	// at is where to begin when no segment is open.
+	// segment and offset are where to begin when no segment is open.
 	segment uint64
 	offset  int64
-	// agent and seq are of the last frame handed out: an equal or lower seq of
-	// the same agent is a second copy, left where a segment was given up.
-	agent  string
-	seq    uint64
-	oldest time.Time
-	// held is the segment of the oldest frame that may not be delivered yet.
-	held uint64
+	// last is the frame handed out last: an equal or lower seq of the same run is a
+	// second copy, left where a segment was given up. A seq of another run is a
+	// call of its own, whatever its number.
+	last name
+	// known tells that nothing but what is missing lies between last and the next.
+	known bool
+	// row is the first row of the frame at segment and offset.
+	row int
+	// held is the segment of the oldest frame that may not be delivered yet,
+	// reached the newest that was opened.
+	held, reached uint64
+	// queue are segments that an older version left, the first being read while
+	// inOld; main is where reading goes on after them, unread what is left still.
+	queue  []Left
+	inOld  bool
+	main   Position
+	unread []Left
+	// damage is what was met since the last frame.
+	damage []damage
 }
 
-func (r *reader) begin(p Position, segments []*segment) {
-	r.segment, r.offset, r.agent, r.seq = p.Segment, p.Offset, p.Agent, p.Seq
-	r.held = p.Segment
-	if len(segments) > 0 && segments[0].number > p.Segment {
-		r.segment, r.offset = segments[0].number, segmentHeader
+// damage is a range of a segment that holds no frame.
+type damage struct {
+	seg      *segment
+	from, to int64
+	tail     bool // nothing follows in the segment
+}
+
+// beginReading goes to the committed position. It is entered with mu held.
+func (s *Spool) beginReading() {
+	p := s.committed
+	r := &s.reader
+	*r = reader{
+		segment: p.Segment, offset: p.Offset, row: p.Row, held: p.Segment, reached: p.Segment,
+		last: name{p.Agent, p.Run, p.Seq}, known: s.known && !s.skipped, main: p,
+	}
+	for _, l := range p.Left {
+		if s.old[l.Segment] != nil {
+			r.queue = append(r.queue, l)
+		} else {
+			r.unread = append(r.unread, l)
+		}
+	}
+	if len(r.queue) > 0 {
+		r.last, r.known = name{}, false
 	}
 }
 
 // inFlight tells whether a segment may hold frames that were handed out and are
 // not committed.
-func (r *reader) inFlight(segment uint64) bool {
-	reached := r.held
-	if r.seg != nil {
-		reached = r.seg.number
-	}
-	return r.held <= segment && segment <= reached
-}
+func (r *reader) inFlight(segment uint64) bool { return r.held <= segment && segment <= r.reached }
 
 func (r *reader) close() error {
 	if r.scanner.file == nil {
@@ -163,21 +85,28 @@ func (r *reader) close() error {
 func (s *Spool) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	r := &s.reader
+	if r.inOld && r.scanner.at < r.seg.end || !r.inOld && len(r.queue) > 0 || len(r.queue) > 1 {
+		return true
+	}
 	for _, seg := range s.segments {
-		if from, unread := s.reader.unread(seg); unread && from < seg.end {
+		if from, ahead := r.ahead(seg); ahead && from < seg.end {
 			return true
 		}
 	}
 	return false
 }
 
-// unread is where reading of a segment begins or goes on; unread is false for one
-// that was passed.
-func (r *reader) unread(seg *segment) (from int64, unread bool) {
+// ahead is where reading of a segment begins or goes on; ok is false for one that
+// was passed or is dropped.
+func (r *reader) ahead(seg *segment) (from int64, ok bool) {
+	open := r.seg != nil && !r.inOld
 	switch {
-	case r.seg != nil && seg.number == r.seg.number:
+	case seg.doomed:
+		return 0, false
+	case open && seg == r.seg:
 		return r.scanner.at, true
-	case r.seg != nil:
+	case open:
 		return segmentHeader, seg.number > r.seg.number
 	case seg.number == r.segment:
 		return max(r.offset, segmentHeader), true
@@ -235,26 +164,64 @@ func (s *Spool) inSegment() (Frame, bool, error) {
 		if err != nil || !ok {
 			return Frame{}, false, err
 		}
-		if f.Agent = r.seg.agent; f.Agent == r.agent && f.Seq <= r.seq {
+		if f.Agent == r.last.agent && f.Run == r.last.run && f.Seq <= r.last.seq {
 			continue
 		}
-		f.place.segment = r.seg.number
-		r.agent, r.seq = f.Agent, f.Seq
-		s.mu.Lock()
-		r.oldest = f.Spooled
-		s.mu.Unlock()
+		s.handOut(&f)
 		return f, true, nil
 	}
 }
 
+// handOut tells a frame's place and what is missing before it.
+func (s *Spool) handOut(f *Frame) {
+	r := &s.reader
+	f.place.segment = r.seg.number
+	f.prior, f.rest = r.last, r.unread
+	if r.inOld {
+		f.main, f.rest = &r.main, append(slices.Clone(r.queue[1:]), r.unread...)
+		f.place.last = f.place.end == r.seg.end
+	}
+	if f.place.segment == r.segment && f.place.start == max(r.offset, segmentHeader) {
+		f.Row = r.row
+	}
+	f.Missing = s.missing(f)
+	s.mu.Lock()
+	r.last, r.known, r.damage = name{f.Agent, f.Run, f.Seq}, true, nil
+	s.mu.Unlock()
+}
+
 // following is the segment after what was read, and where in it reading begins.
+// It is entered with mu held.
 func (s *Spool) following() (*segment, int64) {
+	r := &s.reader
+	if len(r.queue) > 0 {
+		l := r.queue[0]
+		r.segment, r.offset, r.row = l.Segment, l.Offset, l.Row
+		return s.old[l.Segment], max(l.Offset, segmentHeader)
+	}
 	for _, seg := range s.segments {
-		if from, unread := s.reader.unread(seg); unread && seg != s.reader.seg {
+		if from, ok := r.ahead(seg); ok && seg != r.seg {
+			r.reached = max(r.reached, seg.number)
 			return seg, from
 		}
 	}
 	return nil, 0
+}
+
+// endOld goes on after a segment that was left. It is entered with mu held.
+func (s *Spool) endOld() error {
+	r := &s.reader
+	if !r.inOld {
+		return nil
+	}
+	r.inOld = false
+	r.queue = r.queue[1:]
+	if len(r.queue) == 0 {
+		m := r.main
+		r.segment, r.offset, r.row = m.Segment, m.Offset, m.Row
+		r.last, r.known, r.damage = name{m.Agent, m.Run, m.Seq}, s.known, nil
+	}
+	return r.close()
 }
 
 // advance opens the segment after the one that was read; moved is false when
@@ -262,33 +229,45 @@ func (s *Spool) following() (*segment, int64) {
 func (s *Spool) advance() (moved bool, err error) {
 	r := &s.reader
 	s.mu.Lock()
+	if err := s.endOld(); err != nil {
+		s.mu.Unlock()
+		return false, err
+	}
 	seg, offset := s.following()
+	old := len(r.queue) > 0
 	s.mu.Unlock()
 	if seg == nil {
 		return false, nil
 	}
-	f, err := s.files.open(segmentName(seg.number), false)
+	f, err := s.files.open(segmentName(seg.number))
 	if errors.Is(err, fs.ErrNotExist) {
-		return true, s.forget(seg)
+		return true, s.forget(seg, old)
 	}
 	if err != nil {
 		return false, fmt.Errorf("spool: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := r.close(); err != nil {
 		return false, errors.Join(err, f.Close())
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r.seg = seg
-	r.scanner = scanner{file: f, salt: seg.salt, at: offset, end: seg.end, damaged: func(from, to int64) { s.damage(seg, from, to) }}
+	r.seg, r.inOld = seg, old
+	r.scanner = scanner{file: f, from: &seg.header, at: offset, end: seg.end, damaged: func(from, to int64) {
+		r.damage = append(r.damage, damage{seg, from, to, to == r.scanner.end})
+	}}
 	return true, nil
 }
 
 // forget passes over a segment whose file is gone: dropped a moment ago to make
-// room, or taken away by somebody else.
-func (s *Spool) forget(seg *segment) error {
+// room, or taken away by somebody else. The numbering tells what it held.
+func (s *Spool) forget(seg *segment, old bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if old {
+		s.reader.inOld = true
+		delete(s.old, seg.number)
+		return s.endOld()
+	}
 	at := slices.Index(s.segments, seg)
 	if at < 0 {
 		return nil
@@ -297,20 +276,6 @@ func (s *Spool) forget(seg *segment) error {
 		return fmt.Errorf("spool: %s is gone while it is written: the folder was removed", segmentName(seg.number))
 	}
 	s.segments = slices.Delete(s.segments, at, at+1)
-	s.drops.note(Drop{Reason: Damaged, Segment: seg.number, From: seg.first, Bytes: seg.end})
 	s.cfg.Log.Error("a segment of the spool is gone, its calls are lost", "segment", seg.number)
 	return nil
-}
-
-// damage notes a range without frames. At the end of a segment of an earlier run
-// it is what a cut-off append leaves, which was promised to nobody.
-func (s *Spool) damage(seg *segment, from, to int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if to == seg.end && seg != s.writer.seg {
-		s.cfg.Log.Info("the end of a segment holds no whole call, it was cut off while written", "segment", seg.number, "from", from, "bytes", to-from)
-		return
-	}
-	s.drops.note(Drop{Reason: Damaged, Segment: seg.number, Bytes: to - from})
-	s.cfg.Log.Error("damage in the spool: calls are lost", "segment", seg.number, "from", from, "to", to)
 }

@@ -4,97 +4,61 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
 )
 
-// Defaults of Config.
-const (
-	DefaultMaxBytes     = 1 << 30
-	DefaultSegmentBytes = 16 << 20
-	minFreeFloor        = 1 << 30
-)
-
-// Config says where a spool is and how large it may get.
-type Config struct {
-	// Dir is the spool's folder. Its lock must be held (TryLock).
-	Dir string
-	// HostIDs are what the host is known by without a network: machine id,
-	// cloud instance id. When they differ from those the spool was made with, it
-	// was copied to another host, and gets a new agent.
-	HostIDs []string
-	// MaxBytes bounds the segments together; 0 means DefaultMaxBytes. Above it
-	// the oldest segment that is not being read is dropped.
-	MaxBytes int64
-	// MinFree is what must stay free on the disk; 0 means 1 GiB, negative means
-	// nothing.
-	MinFree int64
-	// SegmentBytes is the size from which a new segment is begun; 0 means
-	// DefaultSegmentBytes.
-	SegmentBytes int64
-	Log          *slog.Logger
-	// Now is the clock; nil is time.Now.
-	Now func() time.Time
-}
-
-func (c Config) withDefaults() Config {
-	if c.MaxBytes <= 0 {
-		c.MaxBytes = DefaultMaxBytes
-	}
-	if c.SegmentBytes <= 0 {
-		c.SegmentBytes = DefaultSegmentBytes
-	}
-	c.SegmentBytes = min(c.SegmentBytes, max(c.MaxBytes/8, 4<<10))
-	if c.MinFree == 0 {
-		c.MinFree = minFreeFloor
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	return c
-}
-
-// Spool is an open spool. Append may be called from many goroutines; Next, Ready
-// and Commit from one. It starts no goroutine.
+// Spool is an open spool. Append, Lose, Recover, Sync and Stats may be called from
+// many goroutines; Next, Ready, Rewind and Commit from one. It starts no
+// goroutine.
+//
+// Two locks guard it, taken in this order: disk is held by who writes segments
+// and the ledger, mu guards what is in memory and is never held over a write.
 type Spool struct {
 	cfg      Config
 	files    *fileSystem
 	identity identity
 	run      uint64
+	clean    bool
+	// lastSpooled is when the last call before this opening was.
+	lastSpooled time.Time
 
-	positions slots
-	writer    writer
-	reader    reader
+	identities, positions slots
+
+	disk       sync.Mutex
+	writer     writer
+	episode    time.Duration // waited for room since the spool got full
+	unwritable unwritable
+
+	reader reader
 
 	mu       sync.Mutex
-	segments []*segment // ascending; the last is written while writer.open
-	nextSeq  uint64
-	group    *group
-	// committed is where reading begins after a restart.
-	committed Position
-	writing   bool
-	closed    bool
-	drops     Drops
-	// more is closed, and replaced, when frames became durable.
-	more chan struct{}
-}
-
-// segment is one file of frames.
-type segment struct {
-	number uint64
-	agent  string
-	salt   uint32
-	// end is where durable frames end: the file's size, but for the segment
-	// being written and those given up after a failed sync.
-	end int64
-	// first is the seq of its first frame, 0 when unknown.
-	first uint64
+	segments []*segment // ascending; the last is written while writer.file is open
+	// old are segments before the position that an older version left.
+	old        map[uint64]*segment
+	newerBytes int64 // of segments left for a newer version
+	skipped    bool  // such segments lie behind the position: seqs may be in them
+	aside      int64 // bytes in files of damaged bytes
+	nextSeq    uint64
+	kept       map[string]uint64 // by stream, the last seq that is not lost
+	group      *group
+	held       held
+	ledger     ledger
+	// committed is where reading begins after a restart; told is the position
+	// before it, which a damaged slot would go back to.
+	committed, told Position
+	known           bool // committed was found
+	damaged         name // how far damage was counted
+	writing         bool
+	closed          bool
+	idle            *sync.Cond // writing ended
+	lost            map[Reason]Lost
+	syncs           Syncs
+	blocked         time.Duration
+	// more is closed, and replaced, when frames became durable, freed when
+	// segments were removed. closing is closed by Close.
+	more, freed, closing chan struct{}
 }
 
 // Open opens the spool in cfg.Dir, whose lock the caller holds, or makes one. It
@@ -104,111 +68,17 @@ func Open(ctx context.Context, cfg Config) (*Spool, error) {
 }
 
 func open(ctx context.Context, cfg Config, files *fileSystem) (*Spool, error) {
-	s := &Spool{cfg: cfg.withDefaults(), files: files, more: make(chan struct{}), group: newGroup()}
-	s.positions = slots{files: files, name: "position"}
-	if err := s.identify(); err != nil {
-		return nil, fmt.Errorf("spool %s: identity: %w", cfg.Dir, err)
+	s := &Spool{
+		cfg: cfg.withDefaults(), files: files,
+		identities: identitySlots(files), positions: positionSlots(files), ledger: newLedger(files),
+		old: map[uint64]*segment{}, kept: map[string]uint64{}, lost: map[Reason]Lost{}, group: newGroup(),
+		more: make(chan struct{}), freed: make(chan struct{}), closing: make(chan struct{}),
 	}
+	s.idle = sync.NewCond(&s.mu)
 	if err := s.load(ctx); err != nil {
 		return nil, fmt.Errorf("spool %s: %w", cfg.Dir, err)
 	}
 	return s, nil
-}
-
-// load finds the segments, the read position and the next seq.
-func (s *Spool) load(ctx context.Context) error {
-	found, damaged, err := s.positions.read(&s.committed)
-	if err != nil {
-		return fmt.Errorf("read position: %w", err)
-	}
-	if !found && damaged {
-		s.cfg.Log.Error("the spool's read position is damaged, all that is spooled is sent again", "dir", s.cfg.Dir)
-	}
-	numbers, err := s.files.segments()
-	if err != nil {
-		return fmt.Errorf("list segments: %w", err)
-	}
-	for _, n := range numbers {
-		if n < s.committed.Segment {
-			if err := s.files.remove(segmentName(n)); err != nil {
-				return fmt.Errorf("remove a segment that was read: %w", err)
-			}
-			continue
-		}
-		if err := s.addSegment(n); err != nil {
-			return err
-		}
-	}
-	s.writer.number = s.committed.Segment
-	if len(s.segments) > 0 {
-		s.writer.number = s.segments[len(s.segments)-1].number
-	}
-	s.reader.begin(s.committed, s.segments)
-	return s.findNextSeq(ctx)
-}
-
-// addSegment takes a segment of an earlier run in. One whose header is damaged
-// cannot be read, for nothing tells whose frames it holds; it is set aside.
-func (s *Spool) addSegment(n uint64) error {
-	name := segmentName(n)
-	size, err := s.files.size(name)
-	if err != nil {
-		return fmt.Errorf("segment %s: %w", name, err)
-	}
-	b, err := s.files.readFile(name, segmentHeader)
-	if err != nil {
-		return fmt.Errorf("segment %s: %w", name, err)
-	}
-	agent, salt, ok := parseSegmentHeader(b)
-	if !ok {
-		// Also what a power cut leaves of a segment that no frame was promised in.
-		s.drops.note(Drop{Reason: Damaged, Segment: n, Bytes: size})
-		s.cfg.Log.Error("a segment's header is damaged, it cannot be read", "file", name, "bytes", size)
-		return nil
-	}
-	s.segments = append(s.segments, &segment{number: n, agent: agent, salt: salt, end: size})
-	return nil
-}
-
-// findNextSeq reads the newest segments until one tells the last seq.
-func (s *Spool) findNextSeq(ctx context.Context) error {
-	last := uint64(0)
-	if s.committed.Agent == s.identity.Agent {
-		last = s.committed.Seq
-	}
-	for _, seg := range slices.Backward(s.segments) {
-		if seg.agent != s.identity.Agent {
-			break
-		}
-		seq, err := s.lastSeq(ctx, seg)
-		if err != nil {
-			return err
-		}
-		if seq > 0 {
-			last = max(last, seq)
-			break
-		}
-	}
-	s.nextSeq = last + 1
-	return nil
-}
-
-// lastSeq is the seq of a segment's last frame, 0 when it has none.
-func (s *Spool) lastSeq(ctx context.Context, seg *segment) (last uint64, err error) {
-	f, err := s.files.open(segmentName(seg.number), false)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	scan := scanner{file: f, end: seg.end, at: segmentHeader, salt: seg.salt}
-	for ctx.Err() == nil {
-		frame, ok, err := scan.next()
-		if err != nil || !ok {
-			return last, err
-		}
-		last = max(last, frame.Seq)
-	}
-	return last, ctx.Err()
 }
 
 // Agent is the spool's UUID, Run the 16 hex digits of this opening.
@@ -220,24 +90,72 @@ func (s *Spool) Run() string { return s.identity.Run }
 // Predecessor is the agent that this folder had on another host, or empty.
 func (s *Spool) Predecessor() string { return s.identity.Predecessor }
 
-// Close ends the spool: an Append under way is waited for, later ones fail. It
-// must not be called while another goroutine is in Next or Commit.
-func (s *Spool) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	g := s.group
-	writing := s.writing
-	s.mu.Unlock()
-	if writing {
-		<-g.done
-	}
+// Clean tells whether the opening before this one ended with Close, or there was
+// none.
+func (s *Spool) Clean() bool { return s.clean }
+
+// LastSpooled is when the last call before this opening was spooled; zero when
+// that is not known.
+func (s *Spool) LastSpooled() time.Time { return s.lastSpooled }
+
+func (s *Spool) isClosed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.writer.close(), s.reader.close())
+	return s.closed
 }
 
-// ErrClosed is returned by Append after Close.
-var ErrClosed = errors.New("the spool is closed")
+// Close ends the spool: an Append under way is waited for, later ones fail. What
+// is held in memory is tried once more. It must not be called while another
+// goroutine is in Next or Commit.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.closing)
+	for s.writing {
+		s.idle.Wait()
+	}
+	s.mu.Unlock()
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	err := s.finish()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(err, s.reader.close())
+}
+
+// finish writes all that can be written and notes that the run ended in order.
+func (s *Spool) finish() error {
+	err := s.recover()
+	if err == nil {
+		if err = s.syncUnsynced(); err != nil {
+			err = s.writeHeld() // read back
+		}
+	}
+	s.mu.Lock()
+	for i := range s.held.calls {
+		p := &s.held.calls[i]
+		s.loseRange(Unwritable, p.call.Stream, p.seq, 1, int64(len(p.call.Payload)))
+	}
+	s.held = held{}
+	last := s.nextSeq - 1
+	s.identity.Closed = &last
+	s.mu.Unlock()
+	s.ledger.dirty = s.ledger.dirty || len(s.ledger.losses) > 0 // in both slots
+	err = errors.Join(err, s.writeLedger(s.ledger.slots.writeBoth), s.identities.writeBoth(s.identity))
+	w := &s.writer
+	if w.file != nil {
+		err = errors.Join(err, w.file.Close())
+		w.file = nil
+	}
+	if err != nil {
+		return fmt.Errorf("spool: close: %w", err)
+	}
+	return nil
+}
 
 // Name writes a frame's name for logs.
 func (f *Frame) Name() string { return f.Agent + "/" + f.Run + "/" + strconv.FormatUint(f.Seq, 10) }

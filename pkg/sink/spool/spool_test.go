@@ -237,7 +237,7 @@ func TestABitFlipLosesOneCall(t *testing.T) {
 		if got := drain(t, s); len(got) != 19 {
 			t.Fatalf("byte %d: %d of 20 calls came back", at, len(got))
 		}
-		if lost := s.Stats().Drops.Bytes[Damaged]; lost == 0 && at < len(content)-100 {
+		if lost := s.Stats().Lost[Damaged]; lost.Calls != 1 && at < len(content)-100 {
 			t.Fatalf("byte %d: the damage is not counted", at)
 		}
 		must(t, s.Close())
@@ -276,7 +276,7 @@ func TestATornPositionFallsBackToTheOneBefore(t *testing.T) {
 		must(t, s.Commit(f.After(nil)))
 	}
 	must(t, s.Close())
-	newest := d.files["position.1"] // generations 1, 2, 3: the third is in slot 1
+	newest := d.files["position.0"] // generations 5 and 6 are the second and third commit
 	newest.now[slotHeader+3] ^= 1
 	s, err = open(context.Background(), Config{MinFree: -1}, d.fileSystem())
 	must(t, err)
@@ -287,7 +287,7 @@ func TestATornPositionFallsBackToTheOneBefore(t *testing.T) {
 }
 
 func TestFullSpoolDropsTheOldestButNotWhatIsInFlight(t *testing.T) {
-	s := openDir(t, t.TempDir(), func(c *Config) { c.MaxBytes = 64 << 10; c.SegmentBytes = 8 << 10 })
+	s := openDir(t, t.TempDir(), func(c *Config) { c.MaxBytes = fixedBytes + 64<<10; c.SegmentBytes = 8 << 10 })
 	defer s.Close()
 	payload := strings.Repeat("x", 1000)
 	add(t, s, "first"+payload)
@@ -299,8 +299,8 @@ func TestFullSpoolDropsTheOldestButNotWhatIsInFlight(t *testing.T) {
 	if stats.Bytes > 64<<10 {
 		t.Errorf("%d bytes are spooled, the limit is %d", stats.Bytes, 64<<10)
 	}
-	if len(stats.Drops.Ranges) == 0 || stats.Drops.Ranges[0].Reason != DroppedOldest || stats.Drops.Ranges[0].From == 0 {
-		t.Errorf("drops %+v", stats.Drops)
+	if stats.Lost[DroppedOldest].Calls == 0 {
+		t.Errorf("losses %+v", stats.Lost)
 	}
 	if f := next(t, s); f.Seq != 2 {
 		t.Errorf("the segment in flight was dropped: next is %d", f.Seq)
@@ -336,8 +336,8 @@ func TestFullDiskIsTheCallersToKnow(t *testing.T) {
 	if got := drain(t, s); strings.Join(got, " ") != "before after" {
 		t.Errorf("came back: %q", got)
 	}
-	if drops := s.Stats().Drops.Ranges; len(drops) != 1 || drops[0].From != 2 || drops[0].Reason != DroppedNewest {
-		t.Errorf("drops %+v", drops)
+	if lost := s.Stats().Lost; len(lost) != 1 || lost[DroppedNewest] != (Lost{1, 5000}) {
+		t.Errorf("losses %+v", lost)
 	}
 }
 
@@ -419,7 +419,7 @@ type model struct {
 }
 
 func (m *model) reopen() {
-	s, err := open(context.Background(), Config{MinFree: -1, SegmentBytes: 200, Log: slog.New(slog.DiscardHandler)}, m.disk.fileSystem())
+	s, err := open(context.Background(), Config{MinFree: -1, SegmentBytes: 200, WhenFull: DropNewest, Log: slog.New(slog.DiscardHandler)}, m.disk.fileSystem())
 	must(m.t, err)
 	m.s, m.last = s, nil
 }

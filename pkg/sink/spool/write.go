@@ -1,170 +1,143 @@
 package spool
 
 import (
-	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"math"
-	"strings"
 	"time"
 )
 
-// writer is the segment being written. Only the goroutine that leads a group
-// uses it.
+// writer is the segment being written. The disk lock guards it.
 type writer struct {
 	number uint64 // of the newest segment there ever was
-	file   file   // nil when the next group begins a segment
+	file   file   // nil when the next call begins a segment
 	seg    *segment
 	// sinceCheck is what was written since free space was last asked for.
 	sinceCheck int64
+	synced     time.Time // when the last sync was
 	buffer     []byte
 }
 
-// group is the calls that are made durable by one sync.
-type group struct {
-	calls []pending
-	done  chan struct{}
-	err   error
-}
-
-type pending struct {
-	call Call
-	seq  uint64
-	time time.Time
-}
-
-func newGroup() *group { return &group{done: make(chan struct{})} }
-
-// ErrFull is wrapped by Append's error when the limits left no room for a call.
-// Its seq is taken all the same: the call is dropped under a name.
-var ErrFull = errors.New("the spool is full")
-
-// Append spools a call and returns its seq once it is durable: synced to disk
-// together with whatever other goroutines append at the same time. The payload
-// is read until Append returns and not kept.
-//
-// An error means that the call is not spooled. It wraps ErrFull or ErrClosed, or
-// says what the disk said; a call the disk refused was tried again in a new file
-// first. ctx is not looked at: a call is not left half accepted.
-func (s *Spool) Append(_ context.Context, c Call) (seq uint64, err error) {
-	if len(c.Stream) > math.MaxUint8 || len(c.Payload) > math.MaxInt32 {
-		return 0, fmt.Errorf("spool: a stream name of %d bytes or a payload of %d is too long", len(c.Stream), len(c.Payload))
+// store writes calls, and when that fails once more in a new segment: a file
+// whose sync failed may have lost what it was told, and a second sync would say
+// that all is well.
+func (s *Spool) store(calls []pending, size int64) error {
+	if err := s.writeHeld(); err != nil { // accepted before
+		return err
 	}
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return 0, ErrClosed
-	}
-	seq = s.nextSeq
-	s.nextSeq++
-	g := s.group
-	g.calls = append(g.calls, pending{c, seq, s.cfg.Now()})
-	if s.writing {
-		s.mu.Unlock()
-		<-g.done
-		return seq, g.err
-	}
-	s.writing = true
-	s.lead()
-	return seq, g.err
-}
-
-// lead writes groups until no call waits. It is entered with the lock held.
-func (s *Spool) lead() {
-	for len(s.group.calls) > 0 {
-		g := s.group
-		s.group = newGroup()
-		s.mu.Unlock()
-		g.err = s.write(g)
-		close(g.done)
-		s.mu.Lock()
-	}
-	s.writing = false
-	s.mu.Unlock()
-}
-
-// write makes a group durable and tells the reader.
-func (s *Spool) write(g *group) error {
-	size := int64(0)
-	for i := range g.calls {
-		size += frameSize(&g.calls[i].call)
-	}
-	err := s.makeRoom(size)
-	if err == nil {
-		err = s.writeGroup(g, size)
-	}
-	if errors.Is(err, errNoSpace) {
-		err = fmt.Errorf("%w: %w", ErrFull, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		s.drops.note(Drop{Reason: reasonOf(err), From: g.calls[0].seq, To: g.calls[len(g.calls)-1].seq, Bytes: size})
-		return fmt.Errorf("spool: %w", err)
-	}
-	s.wake()
-	return nil
-}
-
-// wake tells a waiting reader that there is more.
-func (s *Spool) wake() {
-	close(s.more)
-	s.more = make(chan struct{})
-}
-
-// writeGroup writes and syncs the group, and when that fails once more in a new
-// segment: a file whose sync failed may have lost what it was told, and a second
-// sync would say that all is well.
-func (s *Spool) writeGroup(g *group, size int64) error {
-	err := s.tryGroup(g, size)
-	if err == nil || errors.Is(err, errNoSpace) {
+	err := s.try(calls, size)
+	if err == nil || errors.Is(err, ErrFull) {
 		return err
 	}
 	s.cfg.Log.Error("spool file given up, the calls go to a new one", "error", err)
-	return s.tryGroup(g, size)
+	if err := s.writeHeld(); err != nil {
+		return err
+	}
+	return s.try(calls, size)
 }
 
-func (s *Spool) tryGroup(g *group, size int64) error {
+// try writes calls behind what the segment holds and syncs them when that is due.
+func (s *Spool) try(calls []pending, size int64) error {
 	if err := s.segmentFor(size); err != nil {
 		return err
 	}
 	w := &s.writer
-	end, err := w.put(g, w.seg.end, s.run)
-	if err == nil {
-		err = w.file.Sync()
-	}
+	end, err := w.put(calls, w.seg.size, s.run)
 	if err != nil {
-		return errors.Join(fmt.Errorf("segment %s: %w", segmentName(w.number), noSpace(err)), s.giveUp())
+		return s.failed(fmt.Errorf("segment %s: %w", segmentName(w.number), noSpace(err)))
+	}
+	w.sinceCheck += size
+	due := s.cfg.SyncEvery <= 0 || s.cfg.Now().Sub(w.synced) >= s.cfg.SyncEvery
+	if due {
+		if err := s.syncFile(); err != nil {
+			s.giveUp()
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.seg.first == 0 {
-		w.seg.first = g.calls[0].seq
+	w.seg.count(calls)
+	w.seg.size = end
+	s.accepted(calls)
+	if due {
+		s.durable()
 	}
-	w.seg.end = end
-	w.sinceCheck += size
 	return nil
 }
 
-// giveUp leaves the segment as it was before the group. What is cut off was
-// promised to nobody; should cutting fail, readers pass over it by its seq.
-func (s *Spool) giveUp() error {
+// syncFile syncs the open segment.
+func (s *Spool) syncFile() error {
 	w := &s.writer
-	_ = w.file.Truncate(w.seg.end)
-	err := w.file.Close()
-	w.file = nil
+	start := time.Now()
+	err := w.file.Sync()
+	took := time.Since(start)
+	w.synced = s.cfg.Now()
+	s.mu.Lock()
+	s.syncs.Count, s.syncs.Last, s.syncs.Total = s.syncs.Count+1, took, s.syncs.Total+took
+	s.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("sync segment %s: %w", segmentName(w.number), noSpace(err))
+	}
+	return nil
+}
+
+// durable hands what was synced to the reader. It is entered with mu held.
+func (s *Spool) durable() {
+	s.writer.seg.end = s.writer.seg.size
+	close(s.more)
+	s.more = make(chan struct{})
+}
+
+// failed decides what becomes of the segment after a write that failed. One that
+// found no room leaves the file good once it is cut back.
+func (s *Spool) failed(err error) error {
+	w := &s.writer
+	if errors.Is(err, ErrFull) && w.file.Truncate(w.seg.size) == nil {
+		return err
+	}
+	s.giveUp()
 	return err
+}
+
+// giveUp ends the segment where it is durable. What is behind was promised to
+// nobody, or with SyncEvery is read back to be written anew; should cutting
+// fail, readers know it by its name.
+func (s *Spool) giveUp() {
+	w := &s.writer
+	lifted := s.lift()
+	_ = w.file.Truncate(w.seg.end)
+	if err := w.file.Close(); err != nil {
+		s.cfg.Log.Warn("closing a segment that was given up", "error", err)
+	}
+	w.file = nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.seg.size = w.seg.end
+	if len(lifted) > 0 {
+		w.seg.counted, w.seg.tallies = false, nil
+		s.held.putBack(lifted)
+	}
+}
+
+// lift reads the calls back that were written and not synced.
+func (s *Spool) lift() (calls []pending) {
+	w := &s.writer
+	scan := scanner{file: w.file, from: &w.seg.header, at: w.seg.end, end: w.seg.size}
+	for w.seg.size > w.seg.end {
+		f, ok, err := scan.next()
+		if err != nil || !ok {
+			break
+		}
+		calls = append(calls, pending{call: f.clone(), seq: f.Seq, time: f.Spooled})
+	}
+	return calls
 }
 
 // maxGather is how much of a group is copied together, so that small calls cost
 // one write; a larger payload is written from where it lies.
 const maxGather = 256 << 10
 
-// put writes the group's frames at offset and returns where they end.
-func (w *writer) put(g *group, offset int64, run uint64) (end int64, err error) {
+// put writes the calls' frames at offset and returns where they end.
+func (w *writer) put(calls []pending, offset int64, run uint64) (end int64, err error) {
 	w.buffer = w.buffer[:0]
 	flush := func(b []byte) {
 		if err == nil && len(b) > 0 {
@@ -172,8 +145,8 @@ func (w *writer) put(g *group, offset int64, run uint64) (end int64, err error) 
 			offset += int64(len(b))
 		}
 	}
-	for i := range g.calls {
-		p := &g.calls[i]
+	for i := range calls {
+		p := &calls[i]
 		w.buffer = appendFrameHeader(w.buffer, w.seg.salt, &p.call, run, p.seq, p.time)
 		if len(w.buffer)+len(p.call.Payload) <= maxGather {
 			w.buffer = append(w.buffer, p.call.Payload...)
@@ -191,16 +164,45 @@ func (w *writer) put(g *group, offset int64, run uint64) (end int64, err error) 
 // would make it too long.
 func (s *Spool) segmentFor(size int64) error {
 	w := &s.writer
-	if w.file != nil && (w.seg.end+size <= s.cfg.SegmentBytes || w.seg.first == 0) {
+	if w.file != nil && (w.seg.size+size <= s.cfg.SegmentBytes || w.seg.size == segmentHeader) {
 		return nil
 	}
-	if w.file != nil {
-		if err := w.file.Close(); err != nil {
-			s.cfg.Log.Warn("closing a full segment", "error", err)
-		}
-		w.file = nil
+	if err := s.endSegment(); err != nil {
+		return err
 	}
 	return s.newSegment()
+}
+
+// endSegment syncs what is not and closes the segment.
+func (s *Spool) endSegment() error {
+	if err := s.syncUnsynced(); err != nil {
+		return err
+	}
+	w := &s.writer
+	if w.file == nil {
+		return nil
+	}
+	if err := w.file.Close(); err != nil {
+		s.cfg.Log.Warn("closing a full segment", "error", err)
+	}
+	w.file = nil
+	return nil
+}
+
+// syncUnsynced makes durable what was written and not synced.
+func (s *Spool) syncUnsynced() error {
+	w := &s.writer
+	if w.file == nil || w.seg.size == w.seg.end {
+		return nil
+	}
+	if err := s.syncFile(); err != nil {
+		s.giveUp()
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.durable()
+	return nil
 }
 
 // newSegment makes the next segment; its name is durable before a frame is
@@ -209,13 +211,13 @@ func (s *Spool) newSegment() error {
 	w := &s.writer
 	n := w.number + 1
 	name := segmentName(n)
-	f, err := s.files.open(name, true)
+	f, err := s.files.create(name)
 	if err != nil {
 		return fmt.Errorf("new segment: %w", noSpace(err))
 	}
 	w.number = n
-	header, salt := newSegmentHeader(s.identity.Agent)
-	_, err = f.WriteAt(header, 0)
+	b, h := newSegmentHeader(s.identity.Agent, s.run, randomUint64())
+	_, err = f.WriteAt(b, 0)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -226,42 +228,10 @@ func (s *Spool) newSegment() error {
 		return errors.Join(fmt.Errorf("new segment %s: %w", name, noSpace(err)), f.Close(), s.files.remove(name))
 	}
 	w.file = f
-	w.seg = &segment{number: n, agent: s.identity.Agent, salt: salt, end: segmentHeader}
+	w.seg = &segment{header: h, number: n, size: segmentHeader, end: segmentHeader, counted: true}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.segments = append(s.segments, w.seg)
+	s.ledger.dropped = nil // their names are gone for good
 	return nil
-}
-
-func (w *writer) close() error {
-	if w.file == nil {
-		return nil
-	}
-	err := w.file.Close()
-	w.file = nil
-	if err != nil {
-		return fmt.Errorf("spool: close: %w", err)
-	}
-	return nil
-}
-
-// newSegmentHeader draws a salt and writes a header.
-func newSegmentHeader(agent string) (b []byte, salt uint32) {
-	id, _ := hex.DecodeString(strings.ReplaceAll(agent, "-", "")) // our own
-	b = append([]byte(segmentMagic), make([]byte, 32)...)
-	copy(b[8:24], id)
-	binary.BigEndian.PutUint64(b[24:], randomUint64())
-	binary.BigEndian.PutUint64(b[32:], randomUint64())
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
-	return b, crc32.Checksum(b[24:40], castagnoli())
-}
-
-func parseSegmentHeader(b []byte) (agent string, salt uint32, ok bool) {
-	if len(b) < segmentHeader || string(b[:8]) != segmentMagic ||
-		crc32.Checksum(b[:segmentHeader-4], castagnoli()) != binary.LittleEndian.Uint32(b[segmentHeader-4:]) {
-		return "", 0, false
-	}
-	t := hex.EncodeToString(b[8:24])
-	agent = t[:8] + "-" + t[8:12] + "-" + t[12:16] + "-" + t[16:20] + "-" + t[20:]
-	return agent, crc32.Checksum(b[24:40], castagnoli()), true
 }
