@@ -69,6 +69,8 @@ extension: it keeps spooling, and ships with the last good one.`,
 	set.BoolVar(&f.verbose, "verbose", false, "log more; osqueryd passes it")
 	// A flag that a later osqueryd passes must not end its logging.
 	cmd.FParseErrWhitelist.UnknownFlags = slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--socket") })
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.AddCommand(spoolCommands())
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)

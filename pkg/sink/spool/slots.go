@@ -25,6 +25,7 @@ type slots struct {
 	known []string
 
 	generation uint64
+	format     int // of the value that was read
 	extra      []byte
 	// spoiled is set for a file whose sync failed: it is made anew.
 	spoiled [2]bool
@@ -73,7 +74,10 @@ func (s *slots) keepUnknown(text []byte) {
 		Format int `json:"format"`
 	}
 	s.extra = nil
-	if json.Unmarshal(text, &by) != nil || by.Format <= format || json.Unmarshal(text, &members) != nil {
+	if json.Unmarshal(text, &by) != nil {
+		return
+	}
+	if s.format = by.Format; by.Format <= format || json.Unmarshal(text, &members) != nil {
 		return
 	}
 	for name, value := range members {
