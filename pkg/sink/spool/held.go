@@ -40,7 +40,7 @@ func (h *held) losses(agent, run string) (all losses) {
 			Reason: Unwritable, Agent: agent, Run: run, Stream: p.call.Stream,
 			From: p.seq, To: p.seq, Calls: 1, Bytes: int64(len(p.call.Payload)),
 		}
-		all = all.add(l, 0, func(*entry) bool { return true })
+		all = all.add(entry{Loss: l}, func(*entry) bool { return true })
 	}
 	for i := range all {
 		all[i].Held = true

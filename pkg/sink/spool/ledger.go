@@ -40,21 +40,24 @@ func (v *ledgerValue) fit() {
 	if size() <= most {
 		return
 	}
+	for i := range v.Losses {
+		v.Losses[i].Spans = nil
+	}
 	for size() > most*3/4 {
 		for range max(1, len(v.Losses)/16) {
 			var ok bool
 			if v.Losses, ok = v.Losses.merge(); !ok {
-				v.Losses = v.Losses[1:] // of agents long gone
+				v.Losses = v.Losses[min(1, len(v.Losses)):] // of agents long gone
 			}
 		}
 	}
 }
 
 // lose notes a loss of this run. It is entered with mu held.
-func (s *Spool) lose(l Loss, segment uint64, joined func(last *entry) bool) {
-	s.ledger.losses = s.ledger.losses.add(l, segment, joined)
+func (s *Spool) lose(l entry, joined func(last *entry) bool) {
+	s.ledger.losses = s.ledger.losses.add(l, joined)
 	s.ledger.dirty = true
-	s.count(l)
+	s.count(l.Loss)
 }
 
 // loseCall notes that a call was not kept.
@@ -71,7 +74,8 @@ func (s *Spool) loseRange(reason Reason, stream string, from, calls uint64, byte
 		Reason: reason, Agent: s.identity.Agent, Run: s.identity.Run, Stream: stream,
 		From: from, To: from + calls - 1, Calls: calls, Bytes: bytes,
 	}
-	s.lose(l, 0, func(last *entry) bool { return s.kept[stream] < last.To })
+	// What the reader told of stays as it was told.
+	s.lose(entry{Loss: l}, func(last *entry) bool { return s.kept[stream] < last.To && s.handed < last.To })
 }
 
 // flushLedger makes the ledger durable when it changed. It is entered with the

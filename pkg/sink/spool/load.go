@@ -144,7 +144,7 @@ func (s *Spool) findNextSeq(ctx context.Context, before identity) error {
 	if last < promised {
 		// The agent ends here, so that no later frame of its shows what is missing.
 		l := Loss{Reason: Damaged, Agent: before.Agent, Run: before.Run, From: last + 1, To: promised, Calls: promised - last}
-		s.lose(l, 0, func(*entry) bool { return false })
+		s.lose(entry{Loss: l}, func(*entry) bool { return false })
 	}
 	s.nextSeq = 1
 	return nil
@@ -195,7 +195,7 @@ func (s *Spool) foundIn(seg *segment, e *entry) (begun bool) {
 	err := s.scan(seg, func(f *Frame) bool {
 		begun = begun || f.Seq < from
 		if f.Seq >= e.From && f.Seq <= e.To && (e.Stream == "" || f.Stream == e.Stream) {
-			e.From = f.Seq + 1
+			e.begin(f.Seq + 1)
 			e.Calls -= min(e.Calls, 1)
 			e.Bytes -= min(e.Bytes, int64(len(f.Payload)))
 		}

@@ -36,15 +36,64 @@ type entry struct {
 
 	// Held tells that the calls are in memory still and may yet be written.
 	Held bool `json:"held,omitempty"`
+	// Spans are what the range has without the calls between that are not lost, in
+	// order; none means all of it, exactly or because there are too many.
+	Spans []span `json:"spans,omitempty"`
 	// segment is the last that was dropped for it.
 	segment uint64
 }
 
-// extend takes a later loss into the range when it is of the same kind.
-func (e *entry) extend(l Loss) {
-	e.From, e.To = min(e.From, l.From), max(e.To, l.To)
-	e.Calls += l.Calls
-	e.Bytes += l.Bytes
+// span is a range without holes.
+type span struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+}
+
+// maxSpans bounds how exactly a range is kept.
+const maxSpans = 16
+
+func (e *entry) spans() []span {
+	if len(e.Spans) > 0 {
+		return e.Spans
+	}
+	return []span{{e.From, e.To}}
+}
+
+// extend takes another loss into the range.
+func (e *entry) extend(by *entry) {
+	e.Spans = joined(append(slices.Clone(e.spans()), by.spans()...))
+	e.From, e.To = min(e.From, by.From), max(e.To, by.To)
+	e.Calls += by.Calls
+	e.Bytes += by.Bytes
+	e.segment = by.segment
+}
+
+// joined are spans in order, those that touch made one; none when one is left, or
+// too many.
+func joined(all []span) []span {
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.From, b.From) })
+	kept := all[:1]
+	for _, next := range all[1:] {
+		if last := &kept[len(kept)-1]; next.From <= last.To+1 {
+			last.To = max(last.To, next.To)
+			continue
+		}
+		kept = append(kept, next)
+	}
+	if len(kept) == 1 || len(kept) > maxSpans {
+		return nil
+	}
+	return kept
+}
+
+// begin cuts off what is before a seq.
+func (e *entry) begin(from uint64) {
+	e.From = from
+	e.Spans = slices.DeleteFunc(e.Spans, func(s span) bool { return s.To < from })
+	if len(e.Spans) > 0 {
+		e.Spans[0].From = max(e.Spans[0].From, from)
+		e.From = e.Spans[0].From
+	}
 }
 
 func (e *entry) sameKind(l *Loss) bool {
@@ -56,20 +105,19 @@ type losses []entry
 
 // add notes a loss. It extends the last range of its kind when joined says that
 // no surviving call of the stream lies between.
-func (all losses) add(l Loss, segment uint64, joined func(last *entry) bool) losses {
+func (all losses) add(l entry, joined func(last *entry) bool) losses {
 	for i := range slices.Backward(all) {
 		e := &all[i]
-		if !e.sameKind(&l) || e.Held {
+		if !e.sameKind(&l.Loss) || e.Held {
 			continue
 		}
 		if l.From > e.To && (l.From == e.To+1 || joined(e)) {
-			e.extend(l)
-			e.segment = segment
+			e.extend(&l)
 			return all
 		}
 		break
 	}
-	return append(all, entry{Loss: l, segment: segment})
+	return append(all, l)
 }
 
 // merge joins the two nearest ranges of one kind, and when there are none those
@@ -107,15 +155,14 @@ func (all losses) nearest(alike func(a, b *entry) bool) (first, second int) {
 }
 
 func (all losses) join(i, j int) losses {
-	e, by := all[i], all[j].Loss
+	e, by := all[i], all[j]
 	if e.Stream != by.Stream {
 		e.Stream = ""
 	}
 	if e.Run != by.Run {
 		e.Run = ""
 	}
-	e.extend(by)
-	e.segment = all[j].segment
+	e.extend(&by)
 	all = slices.Delete(all, j, j+1)
 	all[i] = e
 	return all
@@ -145,16 +192,16 @@ func (all losses) between(agent string, after, before uint64) (found []Loss) {
 
 // uncovered calls yield for each range of seqs between two that no loss covers.
 func (all losses) uncovered(agent string, after, before uint64, yield func(from, to uint64)) {
-	var ranges []Loss
+	var ranges []span
 	for i := range all {
-		if l := all[i].Loss; l.Agent == agent && l.To > after && l.From < before {
-			ranges = append(ranges, l)
+		if l := &all[i]; l.Agent == agent && l.To > after && l.From < before {
+			ranges = append(ranges, l.spans()...)
 		}
 	}
-	slices.SortFunc(ranges, func(a, b Loss) int { return cmp.Compare(a.From, b.From) })
+	slices.SortFunc(ranges, func(a, b span) int { return cmp.Compare(a.From, b.From) })
 	next := after + 1
 	for _, l := range ranges {
-		if l.From > next {
+		if l.From > next && next < before {
 			yield(next, min(l.From, before)-1)
 		}
 		next = max(next, l.To+1)

@@ -1,235 +1,285 @@
 package spool
 
 import (
-	"errors"
-	"io"
-	"io/fs"
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
 	"slices"
-	"sort"
-	"sync"
+	"strconv"
+	"strings"
 	"syscall"
+	"testing"
+	"time"
 )
 
-// disk is a folder in memory that remembers what was synced, so that the power
-// can be cut: then each write that was not synced is there, partly there or not
-// there, in any order, and so is each name that syncDir did not see.
-type disk struct {
-	mu    sync.Mutex
-	files map[string]*inode // names as a running program sees them
-	named map[string]*inode // names that survive a cut
-	// choose picks a number below n; it decides what a cut leaves.
-	choose func(n int) int
-	// failSync and full are the faults: the next sync fails, no write fits.
-	failSync bool
-	full     bool
-	free     uint64
-}
-
-type inode struct {
-	now     []byte // as a running program sees it
-	durable []byte
-	pending []change
-	// lost is set when a sync failed: what was pending may be gone for good
-	// although a later sync says that all is well.
-	poisoned bool
-}
-
-type change struct {
-	offset   int64
-	data     []byte
-	truncate bool
-}
-
-func newDisk(choose func(int) int) *disk {
-	return &disk{files: map[string]*inode{}, named: map[string]*inode{}, choose: choose, free: 1 << 40}
-}
-
-func (d *disk) fileSystem() *fileSystem {
-	return &fileSystem{
-		open:   func(name string) (file, error) { return d.open(name, false) },
-		create: func(name string) (file, error) { return d.open(name, true) },
-		size:   d.size, remove: d.remove, list: d.list, syncDir: d.syncDir,
-		space: func() (free, total uint64, err error) { return d.free, 1 << 40, nil },
+// seeds is how many random lives of a spool are tried: SPOOL_SEEDS, else few
+// enough for every day.
+func seeds(t *testing.T, most uint64) uint64 {
+	t.Helper()
+	if text := os.Getenv("SPOOL_SEEDS"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 32)
+		must(t, err)
+		return n
 	}
+	return most
 }
 
-func (d *disk) open(name string, create bool) (file, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	node := d.files[name]
-	if node == nil {
-		if !create {
-			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+// Promises 1 to 4 under power cuts, failing syncs, full and unwritable disks and
+// all policies: what Append promised and was not committed comes back, once per
+// reading, in order; what is missing is told, neither more nor less; and no seq
+// names two calls of one run.
+func TestPowerCuts(t *testing.T) {
+	for seed := range seeds(t, 400) {
+		life(t, seed)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
 		}
-		if d.full {
-			return nil, syscall.ENOSPC
+	}
+}
+
+// life is one random life of a spool.
+func life(t *testing.T, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 4))
+	m := &model{
+		t: t, seed: seed, r: r, disk: newDisk(r.IntN), calls: map[uint64]attempt{}, names: map[name]bool{},
+		promised: map[uint64]string{}, delivered: map[uint64]bool{}, gone: map[uint64]bool{},
+		cfg: Config{
+			MinFree: -1, SegmentBytes: int64(300 + r.IntN(2000)), HeldBytes: int64(200 + r.IntN(900)),
+			WhenFull: WhenFull(r.IntN(3)), BlockFor: time.Nanosecond,
+			MaxBytes: fixedBytes + int64(4000+r.IntN(12000)), Now: func() time.Time { return time.Unix(1_760_000_000, 0).Add(time.Duration(seed)) },
+		},
+	}
+	m.reopen()
+	for range 10 + r.IntN(40) {
+		m.step()
+	}
+	m.heal()
+	m.append()
+	m.disk.cut()
+	m.reopen()
+	m.append() // what is missing is told before a frame
+	m.checkAll()
+}
+
+// attempt is the call that a seq was given to last.
+type attempt struct{ stream, payload string }
+
+// model is what the test knows of a spool from outside.
+type model struct {
+	t    *testing.T
+	seed uint64
+	r    *rand.Rand
+	disk *disk
+	cfg  Config
+	s    *Spool
+	n    int
+
+	calls map[uint64]attempt
+	names map[name]bool
+	// promised are those for which Append returned nil and that were not held,
+	// soft those that were held.
+	promised  map[uint64]string
+	soft      []uint64
+	delivered map[uint64]bool // handed out and committed
+	gone      map[uint64]bool // told to be lost, in the last reading
+	committed uint64
+	last      *Frame // the last frame handed out in this opening
+	since     []uint64
+	// copies tells that a file was given up: a cut may bring a first copy back of a
+	// call that was told to be lost.
+	copies bool
+}
+
+func (m *model) fatalf(format string, args ...any) {
+	m.t.Helper()
+	m.t.Fatalf("seed %d: "+format, append([]any{m.seed}, args...)...)
+}
+
+func (m *model) step() {
+	switch m.r.IntN(14) {
+	case 0:
+		m.disk.cut()
+		m.s = nil
+		m.heal()
+		m.reopen()
+	case 1:
+		m.disk.failSyncs, m.copies = 1+m.r.IntN(3), true
+		m.append()
+		m.disk.failSyncs = 0
+	case 2:
+		used := 0
+		for _, node := range m.disk.files {
+			used += len(node.now)
 		}
-		node = &inode{}
-		d.files[name] = node
+		m.disk.capacity = used + m.r.IntN(500)
+	case 3:
+		m.disk.broken, m.copies = []error{syscall.EIO, syscall.EROFS}[m.r.IntN(2)], true
+	case 4:
+		m.heal()
+	case 5, 6:
+		m.read()
+	case 7:
+		m.commit()
+	case 8:
+		if m.disk.broken == nil && m.disk.capacity == 0 {
+			must(m.t, m.s.Close())
+			m.recovered()
+			m.reopen()
+		}
+	default:
+		m.append()
 	}
-	return &handle{d, node}, nil
 }
 
-func (d *disk) size(name string) (int64, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if node := d.files[name]; node != nil {
-		return int64(len(node.now)), nil
+// heal makes the disk whole again.
+func (m *model) heal() {
+	m.disk.broken, m.disk.capacity = nil, 0
+	if m.s != nil && m.s.Recover() == nil {
+		m.recovered()
 	}
-	return 0, fs.ErrNotExist
 }
 
-func (d *disk) remove(name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.files[name] == nil {
-		return fs.ErrNotExist
+// recovered notes that nothing is held any more.
+func (m *model) recovered() {
+	if m.s.Stats().HeldCalls > 0 {
+		return
 	}
-	delete(d.files, name)
-	return nil
+	for _, seq := range m.soft {
+		m.promised[seq] = m.calls[seq].payload
+	}
+	m.soft = nil
 }
 
-func (d *disk) list() (names []string, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for name := range d.files {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names, nil
+func (m *model) reopen() {
+	s, err := open(context.Background(), m.cfg, m.disk.fileSystem())
+	must(m.t, err)
+	m.s, m.last, m.soft, m.since = s, nil, nil, nil
 }
 
-func (d *disk) syncDir() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.named = map[string]*inode{}
-	for name, node := range d.files {
-		d.named[name] = node
+func (m *model) append() {
+	m.n++
+	c := Call{Stream: []string{"results", "status"}[m.r.IntN(2)], Type: 'S', Payload: []byte(fmt.Sprintf("call %d %s", m.n, strings.Repeat("x", m.r.IntN(300))))}
+	seq, err := m.s.Append(context.Background(), c)
+	id := name{m.s.Agent(), m.s.Run(), seq}
+	if m.names[id] {
+		m.fatalf("%v was given twice", id)
 	}
-	return nil
+	m.names[id] = true
+	if old, ok := m.promised[seq]; ok {
+		m.fatalf("seq %d was given to %q and to %q", seq, old, c.Payload)
+	}
+	m.calls[seq] = attempt{c.Stream, string(c.Payload)}
+	switch {
+	case err != nil:
+	case m.s.Stats().HeldCalls > 0:
+		m.soft = append(m.soft, seq)
+	default:
+		m.recovered()
+		m.promised[seq] = string(c.Payload)
+	}
 }
 
-// cut cuts the power: what is left is what a program finds when it is back.
-func (d *disk) cut() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	left := map[string]*inode{}
-	for _, names := range []map[string]*inode{d.named, d.files} {
-		for _, name := range slices.Sorted(keys(names)) {
-			_, kept := d.named[name]
-			_, current := d.files[name]
-			if kept && current || d.choose(2) == 0 {
-				left[name] = names[name]
+func (m *model) read() bool {
+	if !m.s.Ready() {
+		return false
+	}
+	f, ok, _, err := m.s.tryNext()
+	must(m.t, err)
+	if !ok {
+		return false
+	}
+	after := m.committed
+	if m.last != nil {
+		after = m.last.Seq
+	}
+	if f.Seq <= after {
+		m.fatalf("seq %d was handed out after %d", f.Seq, after)
+	}
+	if call := m.calls[f.Seq]; call.payload != string(f.Payload) || call.stream != f.Stream {
+		m.fatalf("seq %d is %q, was %q", f.Seq, f.Payload, call.payload)
+	}
+	f.Payload = bytes.Clone(f.Payload)
+	m.last = &f
+	m.since = append(m.since, f.Seq)
+	return true
+}
+
+func (m *model) commit() {
+	if m.last == nil {
+		return
+	}
+	if err := m.s.Commit(m.last.After(nil)); err == nil {
+		m.committed = m.last.Seq
+		for _, seq := range m.since {
+			m.delivered[seq] = true
+		}
+		m.since = nil
+	}
+}
+
+// checkAll reads to the end.
+func (m *model) checkAll() {
+	var told []Loss
+	after := m.s.Committed().Seq
+	for seq := after + 1; seq <= m.committed; seq++ {
+		delete(m.delivered, seq) // the position went back: they come again
+	}
+	m.committed = after
+	for m.read() {
+		m.delivered[m.last.Seq] = true
+		told = append(told, m.last.Missing...)
+	}
+	m.checkTold(told)
+	later := m.s.ledger.losses.between(m.s.Agent(), m.last.Seq, 0) // due with a frame that is not there yet
+	for seq := after + 1; seq < m.last.Seq; seq++ {
+		due := slices.ContainsFunc(later, func(l Loss) bool { return l.From <= seq && l.Stream == m.calls[seq].stream })
+		if !m.delivered[seq] && !m.gone[seq] && !due {
+			m.fatalf("seq %d is missing and nothing tells it: %+v", seq, told)
+		}
+	}
+	for seq, payload := range m.promised {
+		if seq > after && !m.delivered[seq] && !m.mayBeGone(seq, append(told, later...)) {
+			m.fatalf("seq %d %q was promised and is lost; told: %+v", seq, payload, told)
+		}
+	}
+}
+
+// mayBeGone tells whether a promised call was dropped by the policy.
+func (m *model) mayBeGone(seq uint64, told []Loss) bool {
+	for _, l := range told {
+		if l.Reason == DroppedOldest && l.From <= seq && seq <= l.To && l.Stream == m.calls[seq].stream {
+			return m.cfg.WhenFull == DropOldest
+		}
+	}
+	return false
+}
+
+// checkTold compares the ranges with what came: their ends are missing, each has
+// as many missing calls as it says, and together they say how many are missing.
+func (m *model) checkTold(told []Loss) {
+	sum, apart := uint64(0), true
+	for _, l := range told {
+		calls := uint64(0)
+		for seq := l.From; seq <= l.To; seq++ {
+			if m.delivered[seq] || l.Stream != "" && m.calls[seq].stream != l.Stream {
+				continue
 			}
+			calls++
+			m.gone[seq] = true
 		}
-	}
-	for _, name := range slices.Sorted(keys(left)) {
-		left[name] = &inode{now: d.survivor(left[name])}
-		left[name].durable = slices.Clone(left[name].now)
-	}
-	d.files, d.named = left, map[string]*inode{}
-	for name, node := range left {
-		d.named[name] = node
-	}
-}
-
-func keys(m map[string]*inode) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for name := range m {
-			if !yield(name) {
-				return
-			}
+		if l.Reason != Damaged && m.copies {
+			apart = false
+			continue
 		}
-	}
-}
-
-// survivor is what a cut leaves of a file: synced bytes, and of each later
-// change all, some or nothing.
-func (d *disk) survivor(node *inode) []byte {
-	b := slices.Clone(node.durable)
-	for _, c := range node.pending {
-		switch d.choose(3) {
-		case 0:
-			b = apply(b, c)
-		case 1:
-			if !c.truncate && len(c.data) > 0 {
-				c.data = c.data[:d.choose(len(c.data))]
-				b = apply(b, c)
-			}
+		if calls < l.Calls || m.delivered[l.From] || m.delivered[l.To] || l.Agent != m.s.Agent() {
+			m.fatalf("%d calls are lost of %+v (ends came: %v %v)", calls, l, m.delivered[l.From], m.delivered[l.To])
 		}
+		sum += l.Calls
+		apart = apart && l.From > m.committed
 	}
-	return b
-}
-
-func apply(b []byte, c change) []byte {
-	if c.truncate {
-		return b[:min(int64(len(b)), c.offset)]
+	if apart && sum != uint64(len(m.gone)) {
+		m.fatalf("%d calls are missing, but %d were told: %+v", len(m.gone), sum, told)
 	}
-	if need := c.offset + int64(len(c.data)); int64(len(b)) < need {
-		b = append(b, make([]byte, need-int64(len(b)))...)
-	}
-	copy(b[c.offset:], c.data)
-	return b
 }
-
-type handle struct {
-	d    *disk
-	node *inode
-}
-
-func (h *handle) ReadAt(b []byte, at int64) (int, error) {
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	if at >= int64(len(h.node.now)) {
-		return 0, io.EOF
-	}
-	n := copy(b, h.node.now[at:])
-	if n < len(b) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-func (h *handle) WriteAt(b []byte, at int64) (int, error) {
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	if h.d.full && at+int64(len(b)) > int64(len(h.node.now)) {
-		half := len(b) / 2 // a full disk takes the part that fits
-		h.change(change{offset: at, data: slices.Clone(b[:half])})
-		return half, syscall.ENOSPC
-	}
-	h.change(change{offset: at, data: slices.Clone(b)})
-	return len(b), nil
-}
-
-func (h *handle) change(c change) {
-	h.node.now = apply(h.node.now, c)
-	h.node.pending = append(h.node.pending, c)
-}
-
-func (h *handle) Truncate(size int64) error {
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	h.change(change{offset: size, truncate: true})
-	return nil
-}
-
-// errSync is what a failing disk says.
-var errSync = errors.New("input/output error")
-
-func (h *handle) Sync() error {
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	if h.d.failSync {
-		h.d.failSync = false
-		h.node.poisoned = true
-		return errSync
-	}
-	if h.node.poisoned {
-		return nil // and that is a lie: the kernel forgot what it could not write
-	}
-	h.node.durable, h.node.pending = slices.Clone(h.node.now), nil
-	return nil
-}
-
-func (h *handle) Close() error { return nil }

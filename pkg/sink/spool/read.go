@@ -187,6 +187,9 @@ func (s *Spool) handOut(f *Frame) {
 	f.Missing = s.missing(f)
 	s.mu.Lock()
 	r.last, r.known, r.damage = name{f.Agent, f.Run, f.Seq}, true, nil
+	if f.Agent == s.identity.Agent {
+		s.handed = max(s.handed, f.Seq)
+	}
 	s.mu.Unlock()
 }
 

@@ -200,7 +200,7 @@ func (s *Spool) noteDropped(seg *segment) {
 			Reason: DroppedOldest, Agent: seg.agent, Run: seg.run, Stream: t.stream,
 			From: t.first, To: t.last, Calls: t.calls, Bytes: t.bytes,
 		}
-		s.lose(l, seg.number, func(last *entry) bool { return s.noneBetween(last.segment, seg.number) })
+		s.lose(entry{Loss: l, Spans: joined(t.spans), segment: seg.number}, func(last *entry) bool { return s.noneBetween(last.segment, seg.number) })
 	}
 	s.ledger.dropped = append(s.ledger.dropped, seg.number)
 	s.ledger.dirty = true

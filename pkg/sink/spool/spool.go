@@ -48,8 +48,9 @@ type Spool struct {
 	// committed is where reading begins after a restart; told is the position
 	// before it, which a damaged slot would go back to.
 	committed, told Position
-	known           bool // committed was found
-	damaged         name // how far damage was counted
+	known           bool   // committed was found
+	damaged         name   // how far damage was counted
+	handed          uint64 // the last seq of ours that was handed out in this opening
 	writing         bool
 	closed          bool
 	idle            *sync.Cond // writing ended
