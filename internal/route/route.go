@@ -133,10 +133,9 @@ func (t *Table) Stream(typ byte, payload []byte) (topic string, ok bool) {
 	return "", false
 }
 
-// facts are what is known of one call, read when first needed.
+// facts are what is known of one call, read when first needed. They do not hold the
+// payload, so that their room for values stays on the stack.
 type facts struct {
-	typ      byte
-	payload  []byte
 	read     bool
 	envelope peek.Envelope
 }
