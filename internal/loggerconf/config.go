@@ -14,6 +14,8 @@ import (
 	"github.com/stackjoin/stackjoin/internal/config"
 	"github.com/stackjoin/stackjoin/internal/kafkaconn"
 	"github.com/stackjoin/stackjoin/internal/logging"
+	"github.com/stackjoin/stackjoin/internal/redact"
+	"github.com/stackjoin/stackjoin/internal/route"
 )
 
 // Variable names the environment variable with the file's path.
@@ -23,6 +25,9 @@ const Variable = "LOGGER_EXT_CONFIG"
 type Config struct {
 	Kafka          kafkaconn.Config `yaml:"kafka"`
 	Topics         Topics           `yaml:"topics"`
+	Routes         []route.Rule     `yaml:"routes" doc:"Calls that go to topics of their own. The first entry that matches wins, before redact changes anything; the rest goes to topics.results and topics.status."`
+	PackDelimiter  string           `yaml:"pack_delimiter" default:"_" doc:"osqueryd's --pack_delimiter, which routes by pack need; Fleet sets a slash."`
+	Redact         Redact           `yaml:"redact"`
 	Key            string           `yaml:"key" default:"agent" enum:"agent|host_identifier" doc:"What records are keyed by, which decides their partition: the agent's UUID, or osquery's hostIdentifier."`
 	Compression    string           `yaml:"compression" default:"zstd" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of the batches sent."`
 	MaxRecordBytes config.Bytes     `yaml:"max_record_bytes" default:"1000000" doc:"Largest record that is sent; larger rows become dead letters. Raise it together with the topics' max.message.bytes."`
@@ -35,6 +40,24 @@ type Topics struct {
 	Results    string `yaml:"results" default:"osquery.results" doc:"Topic of result rows."`
 	Status     string `yaml:"status" default:"osquery.status" doc:"Topic of osquery's own log lines."`
 	DeadLetter string `yaml:"deadletter" default:"osquery.deadletter" doc:"Topic of calls and rows that cannot be shipped as they are."`
+}
+
+// Redact takes secrets out of calls before they are written to disk.
+type Redact struct {
+	Rules   []redact.Rule `yaml:"rules" doc:"What is taken out. A secret becomes [redacted:NAME:DIGEST], with the first 12 hexadecimal digits of its HMAC-SHA256; all rules see the original text."`
+	Key     config.Secret `yaml:"key" doc:"Key of the digests. Hosts that share it mark equal secrets alike. A random one, kept beside the spool, when empty."`
+	KeyFile string        `yaml:"key_file" doc:"File with the key; it wins over key."`
+}
+
+// minKey is the length of a key that cannot be guessed along with the secrets.
+const minKey = 16
+
+// Validate tells what the types alone do not. It implements config.Validator.
+func (r *Redact) Validate() []config.Problem {
+	if n := len(r.Key.Reveal()); n > 0 && n < minKey {
+		return []config.Problem{{Key: "key", Message: fmt.Sprintf("must be at least %d characters: whoever guesses it can try out secrets against the digests", minKey)}}
+	}
+	return nil
 }
 
 // Spool bounds what is kept on disk until it is delivered.
@@ -56,6 +79,8 @@ func (c *Config) Validate() []config.Problem {
 	add(c.Topics.Results == "", "topics.results", "must name a topic")
 	add(c.Topics.Status == "", "topics.status", "must name a topic")
 	add(c.Topics.DeadLetter == "", "topics.deadletter", "must name a topic")
+	wrongDelimiter := route.CheckDelimiter(c.PackDelimiter)
+	add(wrongDelimiter != "", "pack_delimiter", wrongDelimiter)
 	add(c.MaxRecordBytes < 16<<10, "max_record_bytes", "must be at least 16KiB")
 	add(c.MaxRecordBytes > 512<<20, "max_record_bytes", "must be at most 512MiB")
 	add(c.Spool.MaxBytes < 1<<20, "spool.max_bytes", "must be at least 1MiB")

@@ -76,7 +76,7 @@ func (e *Envelope) forward(payload []byte) {
 		}
 		v, err := c.Value()
 		if err != nil {
-			return err //nolint:wrapcheck // it only ends the walk
+			return err
 		}
 		if e.take(key, v) {
 			return errDone
@@ -137,7 +137,7 @@ func (e *Envelope) nestedIn(object []byte) {
 		if err == nil {
 			e.keep(key, v, false)
 		}
-		return err //nolint:wrapcheck // it only ends the walk
+		return err
 	})
 }
 

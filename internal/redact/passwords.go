@@ -46,7 +46,7 @@ func (s *flagScan) list() bool {
 	err := c.Array(func() error {
 		v, err := c.Value()
 		if err != nil || !v.String {
-			return err //nolint:wrapcheck // it only tells that this is no list
+			return err
 		}
 		end := c.Offset() - 1
 		s.argument(end-len(v.Raw), end)
@@ -69,14 +69,6 @@ func (s *flagScan) argument(start, end int) {
 		return
 	}
 	s.word(start, end, true)
-}
-
-// nameEnd is where a name that begins at at ends.
-func nameEnd(text []byte, at int) int {
-	for at < len(text) && isNameByte(text[at]) {
-		at++
-	}
-	return at
 }
 
 // shell goes through words that blanks divide.
@@ -137,8 +129,7 @@ func (s *flagScan) word(start, end int, whole bool) int {
 
 // plain takes a word that is no flag: a program, or what one is asked to do.
 func (s *flagScan) plain(word []byte) {
-	name := bytes.Trim(word, "\"'`();&|")
-	name = name[bytes.LastIndexAny(name, `/\`)+1:]
+	name := programName(word)
 	if t, ok := toolOf(string(bytes.TrimSuffix(name, []byte(".exe")))); ok {
 		s.tool, s.logs = t, false
 	} else if s.tool.wraps {
@@ -153,8 +144,34 @@ func (s *flagScan) plain(word []byte) {
 	}
 }
 
+// programName is the last part of a path, without what a shell writes around it.
+func programName(word []byte) []byte {
+	start, end := 0, len(word)
+	for start < end && isShell(word[start]) {
+		start++
+	}
+	for end > start && isShell(word[end-1]) {
+		end--
+	}
+	for i := end - 1; i >= start; i-- {
+		if word[i] == '/' || word[i] == '\\' {
+			start = i + 1
+			break
+		}
+	}
+	return word[start:end]
+}
+
+func isShell(c byte) bool {
+	switch c {
+	case '"', '\'', '`', '(', ')', ';', '&', '|':
+		return true
+	}
+	return false
+}
+
 func isSeparator(word []byte) bool {
-	return len(bytes.Trim(word, "|&;")) == 0
+	return isShell(word[0]) && len(bytes.Trim(word, "|&;")) == 0
 }
 
 func isQuote(c byte) bool { return c == '"' || c == '\'' }
@@ -218,53 +235,6 @@ func (s *flagScan) slash(start, end int) bool {
 	return true
 }
 
-// assigned takes name=value pairs in a word whose name is a password's; 0 means that
-// there are none.
-func (s *flagScan) assigned(start, end int, whole bool) (next int) {
-	for at := start; ; {
-		found := bytes.IndexByte(s.text[at:end], '=')
-		if found < 0 {
-			return next
-		}
-		equals := at + found
-		first := equals
-		for first > at && isNameByte(s.text[first-1]) {
-			first--
-		}
-		at = equals + 1
-		name := bytes.TrimLeft(s.text[first:equals], "-")
-		inside := first > start
-		if !isVariable(name, inside) {
-			continue
-		}
-		if !inside && bytes.Equal(name, bytes.ToUpper(name)) {
-			return s.secret(password, equals+1, end, whole)
-		}
-		at = pairEnd(s.text[:end], equals+1)
-		next = max(end, s.secret(password, equals+1, at, whole || at < end))
-	}
-}
-
-// pairEnd is where the value of one of several pairs ends: at ; or &, or at a comma
-// that another pair follows.
-func pairEnd(text []byte, at int) int {
-	for ; at < len(text); at++ {
-		switch text[at] {
-		case ';', '&':
-			return at
-		case ',':
-			if name := nameEnd(text, at+1); name > at+1 && name < len(text) && text[name] == '=' {
-				return at
-			}
-		}
-	}
-	return at
-}
-
-func isNameByte(c byte) bool {
-	return c == '_' || c == '.' || c == '-' || c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
-}
-
 // secret takes a secret of a form that begins at start, in a word that ends at end,
 // and returns where the next word may begin.
 func (s *flagScan) secret(f form, start, end int, whole bool) (next int) {
@@ -284,7 +254,7 @@ func (s *flagScan) secret(f form, start, end int, whole bool) (next int) {
 // inForm is the index of the secret in a text of a form, the text's length where it
 // holds none.
 func inForm(f form, text []byte) int {
-	at := 0
+	var at int
 	switch f {
 	case pair:
 		at = 1 + bytes.IndexByte(text, ':')

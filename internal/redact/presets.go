@@ -104,9 +104,14 @@ func isLetters(word []byte) bool {
 	return len(word) > 0
 }
 
+// parametersBytes bounds the search for a parameter, so that many headers in one text
+// cost no more than its length.
+const parametersBytes = 4096
+
 // parameters finds the signature or response among the parameters of a scheme; the
 // others, an access key's id among them, are evidence.
 func parameters(dst []span, text []byte, at int) []span {
+	text = text[:min(len(text), at+parametersBytes)]
 	for _, name := range [...]string{"signature=", "response="} {
 		if found := indexFold(text[at:], name); found >= 0 {
 			start := skipAny(text, at+found+len(name), "\"\\")

@@ -139,13 +139,14 @@ func TestTheIDNamesTheRules(t *testing.T) {
 
 func TestAWrongRuleIsToldInWords(t *testing.T) {
 	for want, rule := range map[string]redact.Rule{
-		"redact.rules[1].match: is needed, or preset":                      {Name: "a", Columns: []string{"c"}},
+		"redact.rules[1].preset: is needed, or match":                      {Name: "a", Columns: []string{"c"}},
 		"redact.rules[1].match: cannot stand beside preset":                {Name: "a", Match: "a", Preset: "aws_keys", Columns: []string{"c"}},
 		"redact.rules[1].columns: is needed with match":                    {Name: "a", Match: "a"},
 		"redact.rules[1].name: is needed with match":                       {Match: "a", Columns: []string{"c"}},
 		"redact.rules[1].name: must be at most 64":                         {Name: "a]", Match: "a", Columns: []string{"c"}},
 		"redact.rules[1].preset: unknown; there are authorization_headers": {Preset: "aws"},
 		`redact.rules[1].match: "(?=" is not supported: RE2 has no look-a`: {Name: "a", Match: "a(?=b)", Columns: []string{"c"}},
+		`redact.rules[1].match: "(?<!a)b" is not supported: RE2 has no lo`: {Name: "a", Match: "(?<!a)b", Columns: []string{"c"}},
 		`redact.rules[1].match: a parenthesis has no partner in "(a"`:      {Name: "a", Match: "(a", Columns: []string{"c"}},
 		`redact.rules[1].match: a bracket is not closed from "[a" on`:      {Name: "a", Match: "[a", Columns: []string{"c"}},
 		`redact.rules[1].match: "*" repeats nothing`:                       {Name: "a", Match: "*a", Columns: []string{"c"}},
@@ -241,14 +242,6 @@ func TestDeepNestingIsNoTrouble(t *testing.T) {
 				t.Errorf("%c: %d secrets", typ, n)
 			}
 		}
-	}
-}
-
-func TestAMissAllocatesNothing(t *testing.T) {
-	rules := compile(t, append(presets(), redact.Rule{Name: "q", Match: "pin=([0-9]+)", Columns: []string{"cmdl*"}, Queries: []string{"*"}})...)
-	payload := []byte(row("cmdline", `bash -c "ssh -p 22 host" `+"\t"+`https://example.com/`))
-	if n := testing.AllocsPerRun(1000, func() { rules.Apply(extension.TypeString, payload) }); n >= 1 {
-		t.Errorf("%v allocations", n)
 	}
 }
 

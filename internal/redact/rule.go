@@ -29,7 +29,7 @@ func (r *Rule) Validate() []config.Problem {
 	add(r.Name == "" && r.Match != "", "name", "is needed with match: it stands in the mark")
 	add(r.Name != "" && !regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`).MatchString(r.Name), "name",
 		"must be at most 64 letters, digits, dots, underscores and hyphens")
-	add(r.Match == "" && r.Preset == "", "match", "is needed, or preset")
+	add(r.Match == "" && r.Preset == "", "preset", "is needed, or match")
 	add(r.Match != "" && r.Preset != "", "match", "cannot stand beside preset; write two rules")
 	add(r.Match != "" && len(r.Columns) == 0, "columns", "is needed with match; * means every column")
 	if _, known := preset(r.Preset); r.Preset != "" && !known {
@@ -54,7 +54,7 @@ func inWords(err error) string {
 		return err.Error()
 	}
 	switch wrong.Code {
-	case syntax.ErrInvalidPerlOp:
+	case syntax.ErrInvalidPerlOp, syntax.ErrInvalidNamedCapture:
 		return fmt.Sprintf("%q is not supported: RE2 has no look-around and no back references", wrong.Expr)
 	case syntax.ErrMissingParen, syntax.ErrUnexpectedParen:
 		return fmt.Sprintf("a parenthesis has no partner in %q", wrong.Expr)

@@ -104,7 +104,7 @@ func (w *walk) result() (formed bool, err error) {
 		}
 		return w.skip()
 	})
-	return formed, err //nolint:wrapcheck // it only tells that this is another form
+	return formed, err
 }
 
 // rows walks a row or a list of them; in anything else every string is a column's.
@@ -132,7 +132,7 @@ func (w *walk) statusMember(key []byte) error {
 
 func (w *walk) skip() error {
 	_, err := w.c.Value()
-	return err //nolint:wrapcheck // it only tells that this is another form
+	return err
 }
 
 // column looks at the value of a column with the rules that look there.
@@ -159,7 +159,7 @@ func (w *walk) column(name []byte) error {
 func (w *walk) value(on []int) error {
 	v, err := w.c.Value()
 	if err != nil {
-		return err //nolint:wrapcheck // it only tells that this is another form
+		return err
 	}
 	end := w.c.Offset()
 	switch {
@@ -223,7 +223,7 @@ func (w *walk) literal(start int, v event.Value, on []int) {
 func (w *walk) line() error {
 	v, err := w.c.Value()
 	if err != nil || !v.String {
-		return err //nolint:wrapcheck // it only tells that this is another form
+		return err
 	}
 	start := w.c.Offset() - 1 - len(v.Raw)
 	w.text = v.AppendText(w.text[:0])

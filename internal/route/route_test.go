@@ -116,7 +116,7 @@ func TestAWrongRuleIsToldByItsPlace(t *testing.T) {
 	for want, rules := range map[string][]route.Rule{
 		"routes[1].topic: must name":     {good, {Query: "a"}},
 		"routes[0].topic: must be at":    {{Query: "a", Topic: "no spaces"}},
-		"routes[0].query: at least":      {{Topic: "t"}},
+		"routes[0].kind: at least":       {{Topic: "t"}},
 		"routes[0].kind: status lines":   {{Query: "a", Kind: "status", Topic: "t"}},
 		"routes[2].kind: must be result": {good, good, {Kind: "diff", Topic: "t"}},
 	} {

@@ -28,7 +28,7 @@ func (r *Rule) Validate() []config.Problem {
 	named := r.Query != "" || r.Pack != "" || len(r.Decorations) > 0
 	add(r.Topic == "", "topic", "must name a topic")
 	add(r.Topic != "" && !isTopic(r.Topic), "topic", "must be at most 249 letters, digits, dots, underscores and hyphens, and not . or ..")
-	add(!named && r.Kind == "", "query", "at least one of query, pack, decorations and kind is needed; the topics under topics take the rest")
+	add(!named && r.Kind == "", "kind", "at least one of query, pack, decorations and kind is needed; the topics under topics take the rest")
 	add(named && r.Kind == "status", "kind", "status lines have no query, pack or decorations, so this would match nothing")
 	switch r.Kind {
 	case "", "result", "snapshot", "status":
