@@ -56,11 +56,7 @@ func (s *server) call(conn thrift.TTransport, p *protocol, m message) error {
 	if err := s.arguments(conn, p, m, args); err != nil {
 		return err
 	}
-	status := s.plugin.call(s.ctx, args.Registry, args.Request)
-	return s.reply(p, m, &osquery.ExtensionCallResult{Success: &osquery.ExtensionResponse{
-		Status:   status,
-		Response: osquery.ExtensionPluginResponse{},
-	}})
+	return s.reply(p, m, &osquery.ExtensionCallResult{Success: s.plugin.call(s.ctx, args)})
 }
 
 func (s *server) shutdown(conn thrift.TTransport, p *protocol, m message) error {

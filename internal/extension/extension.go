@@ -1,6 +1,7 @@
-// Package extension speaks osquery's extension protocol for a logger plugin: it
-// registers with osqueryd, answers osqueryd's calls, hands each payload as bytes
-// to one accept function, and stays registered for as long as osqueryd lives.
+// Package extension speaks osquery's extension protocol for a logger plugin and a
+// table: it registers with osqueryd, answers osqueryd's calls, hands each payload
+// as bytes to one accept function, and stays registered for as long as osqueryd
+// lives.
 //
 // It must never answer an error to a log call, for osqueryd would lose the row
 // and stop itself; never look into a payload; and never open a network
@@ -55,6 +56,8 @@ type Config struct {
 	SDKVersion string
 	// Accept takes the calls. It is required.
 	Accept Accept
+	// Table, when set, is offered to osqueryd beside the logger.
+	Table *Table
 	// OnAbsent, when set, is told of each time in which osqueryd had no route to
 	// this extension: from is when it was last known to have one, to when it had
 	// one again. It is called from Run's goroutine, before calls of the new

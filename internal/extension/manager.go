@@ -2,6 +2,7 @@ package extension
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -57,12 +58,25 @@ func (m manager) reach() error {
 	return nil
 }
 
-// register asks for a UUID for one logger plugin. The error wraps a *refusedError
-// where osqueryd said no.
+// duplicate is what osqueryd says of an extension whose name it still has.
+const duplicate = "Duplicate extension registered"
+
+// refusesMore tells whether err is a refusal that may be about a plugin rather
+// than about the extension as such.
+func refusesMore(err error) bool {
+	var refused *refusedError
+	return errors.As(err, &refused) && refused.message != duplicate
+}
+
+// register asks for a UUID for the logger plugin, and for a table where there is
+// one. The error wraps a *refusedError where osqueryd said no.
 func (m manager) register(ctx context.Context, cfg Config) (uuid int64, err error) {
 	info := &osquery.InternalExtensionInfo{Name: cfg.Name, Version: cfg.Version, SdkVersion: cfg.SDKVersion}
 	registry := osquery.ExtensionRegistry{
 		"logger": {cfg.Name: osquery.ExtensionPluginResponse{}},
+	}
+	if cfg.Table != nil {
+		registry["table"] = osquery.ExtensionRouteTable{cfg.Table.Name: cfg.Table.routes()}
 	}
 	err = m.ask(ctx, func(ctx context.Context, c *osquery.ExtensionManagerClient) error {
 		status, err := c.RegisterExtension(ctx, info, registry)

@@ -17,9 +17,11 @@ import (
 // event tables, without the name of a query or a table.
 const wantStatus = 1
 
-// plugin is the logger plugin behind the server. It is safe for concurrent use.
+// plugin is the logger plugin, and the table where there is one, behind the
+// server. It is safe for concurrent use.
 type plugin struct {
 	accept   Accept
+	table    *Table // nil: none
 	counters *Counters
 	log      *slog.Logger
 	warn     throttle
@@ -30,14 +32,24 @@ type plugin struct {
 }
 
 func newPlugin(cfg Config, leave context.CancelFunc) *plugin {
-	return &plugin{accept: cfg.Accept, counters: cfg.Counters, log: cfg.Log, done: make(chan struct{}), leave: leave}
+	return &plugin{accept: cfg.Accept, table: cfg.Table, counters: cfg.Counters, log: cfg.Log, done: make(chan struct{}), leave: leave}
 }
 
-// call carries one request out. Whatever happens to a log call, the answer is 0.
-func (p *plugin) call(ctx context.Context, registry string, request osquery.ExtensionPluginRequest) *osquery.ExtensionStatus {
-	if registry != "logger" {
-		return &osquery.ExtensionStatus{Code: 1, Message: "Unknown registry: " + registry}
+// call carries one request out.
+func (p *plugin) call(ctx context.Context, args *osquery.ExtensionCallArgs) *osquery.ExtensionResponse {
+	switch args.Registry {
+	case "logger":
+		return &osquery.ExtensionResponse{Status: p.logged(ctx, args.Request), Response: osquery.ExtensionPluginResponse{}}
+	case "table":
+		return p.callTable(ctx, args.Item, args.Request)
+	default:
+		return refuse("Unknown registry: " + args.Registry)
 	}
+}
+
+// logged carries a request to the logger out. Whatever happens to a log call, the
+// answer is 0.
+func (p *plugin) logged(ctx context.Context, request osquery.ExtensionPluginRequest) *osquery.ExtensionStatus {
 	wants, c := decode(request)
 	switch wants {
 	case actionFeatures:

@@ -30,6 +30,8 @@ type supervisor struct {
 	uuid     int64
 	// seen is when osqueryd was last known to have a route here.
 	seen time.Time
+	// tableRefused is set once it has been told that the table was refused.
+	tableRefused bool
 }
 
 // newSupervisor builds what run needs. leave must end the context that run is
@@ -95,7 +97,7 @@ func (s *supervisor) orphaned(err error) bool { return isGone(err) && !s.parentA
 
 // tryRegister registers once and listens where osqueryd will call.
 func (s *supervisor) tryRegister(ctx context.Context) error {
-	uuid, err := s.manager.register(ctx, s.cfg)
+	uuid, err := s.askForUUID(ctx)
 	if err != nil {
 		return err
 	}
@@ -110,6 +112,24 @@ func (s *supervisor) tryRegister(ctx context.Context) error {
 	s.listener, s.uuid = l, uuid
 	s.registered(time.Now())
 	return nil
+}
+
+// askForUUID registers the logger and the table in one request, as osqueryd wants
+// all plugins of an extension. The logger must not wait for a table whose name is
+// taken, so a refusal is followed by the logger alone.
+func (s *supervisor) askForUUID(ctx context.Context) (int64, error) {
+	uuid, err := s.manager.register(ctx, s.cfg)
+	if s.cfg.Table == nil || !refusesMore(err) {
+		return uuid, err
+	}
+	alone := s.cfg
+	alone.Table = nil
+	uuid, aloneErr := s.manager.register(ctx, alone)
+	if aloneErr == nil && !s.tableRefused {
+		s.tableRefused = true
+		s.cfg.Log.Warn("osqueryd refuses the table; the logger goes without it", "table", s.cfg.Table.Name, "error", err)
+	}
+	return uuid, aloneErr
 }
 
 // registered tells of a registration, and of the absence that it ended.

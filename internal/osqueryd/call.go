@@ -54,25 +54,28 @@ func (d *Daemon) shutdown(ctx context.Context, uuid int64) error {
 }
 
 // call makes a plugin call the way osqueryd does: a ping on one connection, the
-// call on another, never again when one fails. What goes wrong is status 1.
-func (d *Daemon) call(ctx context.Context, uuid int64, request osquery.ExtensionPluginRequest) (code int, message string) {
-	if err := d.ping(ctx, uuid); err != nil {
-		return 1, "Extension socket not available: " + d.socketOf(uuid)
+// call on another, never again when one fails. What goes wrong is status 1; the
+// response always has a status.
+func (d *Daemon) call(ctx context.Context, registry, item string, request osquery.ExtensionPluginRequest) *osquery.ExtensionResponse {
+	uuid, ok := d.registry.route(registry, item)
+	if !ok {
+		return failure("Cannot call registry item: " + item)
 	}
-	err := d.ask(ctx, uuid, d.cfg.CallTimeout, func(c *osquery.ExtensionClient) error {
-		response, err := c.Call(ctx, "logger", d.cfg.Logger, request)
-		if err != nil {
-			return err //nolint:wrapcheck // thrift says what
-		}
-		if response.Status != nil {
-			code, message = int(response.Status.Code), response.Status.Message
-		}
-		return nil
+	if err := d.ping(ctx, uuid); err != nil {
+		return failure("Extension socket not available: " + d.socketOf(uuid))
+	}
+	var response *osquery.ExtensionResponse
+	err := d.ask(ctx, uuid, d.cfg.CallTimeout, func(c *osquery.ExtensionClient) (err error) {
+		response, err = c.Call(ctx, registry, item, request)
+		return err //nolint:wrapcheck // thrift says what
 	})
 	if err != nil {
-		return 1, "Extension call failed: " + err.Error()
+		return failure("Extension call failed: " + err.Error())
 	}
-	return code, message
+	if response.Status == nil {
+		response.Status = &osquery.ExtensionStatus{}
+	}
+	return response
 }
 
 // pingAll pings every extension once an interval, until ctx ends. One that fails

@@ -20,12 +20,8 @@ type Answer struct {
 // the extension's status, or status 1 with osqueryd's own message when there was no
 // answer.
 func (d *Daemon) Call(ctx context.Context, request osquery.ExtensionPluginRequest) Answer {
-	answer := Answer{Request: kindOf(request)}
-	if uuid, ok := d.registry.route(d.cfg.Logger); ok {
-		answer.Code, answer.Message = d.call(ctx, uuid, request)
-	} else {
-		answer.Code, answer.Message = 1, "Cannot call registry item: "+d.cfg.Logger
-	}
+	status := d.call(ctx, "logger", d.cfg.Logger, request).Status
+	answer := Answer{Request: kindOf(request), Code: int(status.Code), Message: status.Message}
 	d.record(answer)
 	return answer
 }

@@ -5,7 +5,8 @@
 // to log and when.
 //
 // It must never be kinder than osqueryd: no call is tried twice, and an answer
-// that would end osqueryd is an *ExitError. It runs no query but for its version.
+// that would end osqueryd is an *ExitError. It runs no query but for its version;
+// a table is asked for all it has.
 package osqueryd
 
 import (
@@ -156,16 +157,23 @@ func (d *Daemon) Activate(ctx context.Context) error {
 
 // active tells whether the logger plugin is registered and answers.
 func (d *Daemon) active(ctx context.Context) bool {
-	uuid, ok := d.registry.route(d.cfg.Logger)
+	uuid, ok := d.registry.route("logger", d.cfg.Logger)
 	return ok && d.ping(ctx, uuid) == nil
 }
 
 // UUID returns the logger plugin's route, if there is one.
-func (d *Daemon) UUID() (int64, bool) { return d.registry.route(d.cfg.Logger) }
+func (d *Daemon) UUID() (int64, bool) { return d.registry.route("logger", d.cfg.Logger) }
 
 // Forget drops every extension, as osqueryd does after one failed ping.
 func (d *Daemon) Forget() {
 	for _, uuid := range d.registry.uuids() {
+		d.registry.remove(uuid)
+	}
+}
+
+// ForgetLogger drops the extension behind the logger plugin, and no other.
+func (d *Daemon) ForgetLogger() {
+	if uuid, ok := d.UUID(); ok {
 		d.registry.remove(uuid)
 	}
 }

@@ -137,11 +137,11 @@ func (r *registry) GetQueryColumns(context.Context, string) (*osquery.ExtensionR
 	return failure("no such table"), nil
 }
 
-// route finds the extension behind a logger plugin.
-func (r *registry) route(logger string) (uuid int64, ok bool) {
+// route finds the extension behind a plugin of a registry.
+func (r *registry) route(registry, plugin string) (uuid int64, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id, ok := r.routes["logger."+logger]
+	id, ok := r.routes[registry+"."+plugin]
 	return int64(id), ok
 }
 
