@@ -7,9 +7,11 @@ package loggerconf
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 
 	"github.com/stackjoin/stackjoin/internal/config"
 	"github.com/stackjoin/stackjoin/internal/kafkaconn"
@@ -32,7 +34,13 @@ type Config struct {
 	Compression    string           `yaml:"compression" default:"zstd" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of the batches sent."`
 	MaxRecordBytes config.Bytes     `yaml:"max_record_bytes" default:"1000000" doc:"Largest record that is sent; larger rows become dead letters. Raise it together with the topics' max.message.bytes."`
 	Spool          Spool            `yaml:"spool"`
+	Metrics        Metrics          `yaml:"metrics"`
 	Log            logging.Config   `yaml:"log"`
+}
+
+// Metrics says where logger-ext tells of itself.
+type Metrics struct {
+	Listen string `yaml:"listen" doc:"Address for Prometheus to scrape (/metrics) and for health checks (/healthz), such as 127.0.0.1:9465. Whoever reaches it can read it. Empty opens no port."`
 }
 
 // Topics names where rows go.
@@ -84,7 +92,21 @@ func (c *Config) Validate() []config.Problem {
 	add(c.MaxRecordBytes < 16<<10, "max_record_bytes", "must be at least 16KiB")
 	add(c.MaxRecordBytes > 512<<20, "max_record_bytes", "must be at most 512MiB")
 	add(c.Spool.MaxBytes < 1<<20, "spool.max_bytes", "must be at least 1MiB")
+	add(!listenable(c.Metrics.Listen), "metrics.listen", "must be an address and a port, such as 127.0.0.1:9465")
 	return wrong
+}
+
+// listenable tells whether an address is empty or names a TCP port.
+func listenable(address string) bool {
+	if address == "" {
+		return true
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 // SpoolDir is the spool's folder.

@@ -109,3 +109,18 @@ func TestTheExampleIsValid(t *testing.T) {
 		t.Errorf("%d routes, %d rules: %v", len(c.Routes), len(c.Redact.Rules), err)
 	}
 }
+
+func TestAnAddressThatCannotBeListenedOnIsRefused(t *testing.T) {
+	for listen, good := range map[string]bool{
+		"": true, "127.0.0.1:9465": true, ":9465": true, "[::1]:0": true,
+		"9465": false, "127.0.0.1": false, "127.0.0.1:70000": false, "127.0.0.1:metrics": false,
+	} {
+		c, err := load(t, "metrics: {listen: '"+listen+"'}\n")
+		if good != (err == nil) || err != nil && !strings.Contains(err.Error(), "metrics.listen") {
+			t.Errorf("%q: %v", listen, err)
+		}
+		if c.Metrics.Listen != listen {
+			t.Errorf("%q was read as %q", listen, c.Metrics.Listen)
+		}
+	}
+}
