@@ -141,6 +141,16 @@ func (d *Daemon) PID() (pid, starts int) {
 	return d.child.cmd.Process.Pid, d.child.starts
 }
 
+// ExtensionState returns how the extension's present process ended and what it
+// used, nil while it runs.
+func (d *Daemon) ExtensionState() *os.ProcessState {
+	if d.child == nil || !d.child.hasEnded() {
+		return nil
+	}
+	cmd, _ := d.child.current()
+	return cmd.ProcessState
+}
+
 // WaitExtension waits until the extension's present process has ended, and kills
 // it when ctx ends first, which is an error. It is for use after Kill.
 func (d *Daemon) WaitExtension(ctx context.Context) error {
