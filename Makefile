@@ -8,7 +8,7 @@ LINTER   := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 FUZZTIME ?= 20s
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race lint fuzz bench demo e2e kafka docs tidy clean
+.PHONY: build test race lint fuzz bench demo e2e e2e-osqueryd kafka docs tidy clean
 
 build: ## bin/logger-ext.ext (the name osqueryd wants) and bin/enricher
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/logger-ext.ext ./cmd/logger-ext
@@ -21,7 +21,7 @@ race: ## the same under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 lint: $(LINTER) ## go vet and golangci-lint, each ban with its reason in .golangci.yml
-	$(GO) vet -tags e2e ./...
+	$(GO) vet -tags e2e,osqueryd ./...
 	$(LINTER) run ./...
 
 $(LINTER):
@@ -39,6 +39,9 @@ demo: build ## one attack, from osqueryd's socket to the enriched topic; needs n
 e2e: ## everything under the race detector, and against a real Apache Kafka (wants Java, Maven, kcat)
 	@scripts/kafka.sh fetch >&2
 	@CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -tags e2e -timeout 25m ./...
+
+e2e-osqueryd: ## logger-ext under a real osqueryd, where one is on the PATH
+	@$(GO) test $(TESTFLAGS) -count=1 -tags osqueryd -timeout 25m ./test/osqueryd
 
 kafka: ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C
 	scripts/kafka.sh run
