@@ -65,7 +65,7 @@ func rows(t *testing.T, brokers []string, want int) {
 func TestOneFailedPingDeregistersAndItComesBack(t *testing.T) {
 	broker := fake(t)
 	s := newSite(t, yaml(broker.Addrs()[0]))
-	d := s.osqueryd(func(c *osqueryd.Config) { c.PingTimeout, c.Interval = 500*time.Millisecond, 50*time.Millisecond })
+	d := s.osqueryd(func(c *osqueryd.Config) { c.PingTimeout, c.Interval = 3*time.Second, 50*time.Millisecond })
 	log(t, d, event(0))
 	if err := d.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestOneFailedPingDeregistersAndItComesBack(t *testing.T) {
 func TestRefusedAsDuplicateUntilTheOldOneIsGone(t *testing.T) {
 	broker := fake(t)
 	s := newSite(t, yaml(broker.Addrs()[0]))
-	d := s.osqueryd(func(c *osqueryd.Config) { c.Interval, c.WatcherInterval = 2*time.Second, 10*time.Millisecond })
+	d := s.osqueryd(func(c *osqueryd.Config) { c.Interval, c.WatcherInterval = 5*time.Second, 10*time.Millisecond })
 	log(t, d, event(0))
 	old, _ := d.UUID()
 	if err := d.Signal(syscall.SIGKILL); err != nil {
@@ -117,7 +117,7 @@ func TestSIGTERMToTheWholeGroup(t *testing.T) {
 	s := newSite(t, yaml(broker.Addrs()[0]))
 	d := s.osqueryd(func(c *osqueryd.Config) { c.Extension.Respawn = false })
 	var beside sync.WaitGroup
-	for i := range 200 {
+	for i := range 100 {
 		if i == 20 {
 			if err := d.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
@@ -138,7 +138,7 @@ func TestSIGTERMToTheWholeGroup(t *testing.T) {
 		t.Errorf("it ended with %v", state)
 	}
 	again := s.osqueryd()
-	rows(t, broker.Addrs(), 200)
+	rows(t, broker.Addrs(), 100)
 	await(t, broker.Addrs(), "osquery.status", 20)
 	s.shutdown(again)
 }

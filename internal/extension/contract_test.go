@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stackjoin/stackjoin/internal/extension"
 )
@@ -36,5 +37,34 @@ func TestNoRowOfARunIsEverRefused(t *testing.T) {
 	}
 	if got := r.payloads(extension.StreamResults); !slices.Equal(got, []string{"1", "2", "3"}) {
 		t.Errorf("accepted %q", got)
+	}
+}
+
+// Whether osqueryd has a route is known to whoever watches this extension.
+func TestTellsWhetherItIsRegistered(t *testing.T) {
+	socket := socketPath(t)
+	r := run(t, socket, nil)
+	if _, ok := r.counters.RegisteredSince(); ok {
+		t.Error("registered without an osqueryd")
+	}
+	before := time.Now()
+	for range 2 {
+		d := daemon(t, socket)
+		activate(t, d)
+		eventually(t, "the registration is known", func() bool {
+			since, ok := r.counters.RegisteredSince()
+			return ok && !since.Before(before.Truncate(0)) && !since.After(time.Now())
+		})
+		d.Kill()
+		eventually(t, "its end is known", func() bool { _, ok := r.counters.RegisteredSince(); return !ok })
+	}
+	d := daemon(t, socket)
+	activate(t, d)
+	if err := d.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.ends()
+	if _, ok := r.counters.RegisteredSince(); ok {
+		t.Error("registered after the end")
 	}
 }

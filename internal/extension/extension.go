@@ -75,7 +75,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Counters counts what happened to calls. It is safe for concurrent use.
+// Counters counts what happened to calls and registrations. It is safe for
+// concurrent use.
 type Counters struct {
 	Accepted      atomic.Uint64 // calls that Accept took
 	Failed        atomic.Uint64 // calls for which Accept returned an error
@@ -83,6 +84,18 @@ type Counters struct {
 	Unknown       atomic.Uint64 // requests of a form this package does not know
 	Registrations atomic.Uint64 // registrations that osqueryd took
 	Absences      atomic.Uint64 // times osqueryd had forgotten this extension
+	since         atomic.Int64  // Unix nanoseconds of the present registration; 0: none
+}
+
+// RegisteredSince returns when osqueryd took the present registration; ok is false
+// when there is none, as far as is known: osqueryd is asked once per
+// Config.Interval.
+func (c *Counters) RegisteredSince() (since time.Time, ok bool) {
+	nanoseconds := c.since.Load()
+	if nanoseconds == 0 {
+		return time.Time{}, false
+	}
+	return time.Unix(0, nanoseconds), true
 }
 
 // withDefaults returns c with every optional field set, or an error that names

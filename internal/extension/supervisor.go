@@ -58,6 +58,7 @@ func (s *supervisor) run(ctx context.Context) {
 		s.linger(last)
 		s.listener.close()
 	}
+	s.cfg.Counters.since.Store(0)
 	s.server.stop(last)
 }
 
@@ -137,6 +138,7 @@ func (s *supervisor) registered(now time.Time) {
 	from := s.seen
 	s.seen = now
 	s.cfg.Counters.Registrations.Add(1)
+	s.cfg.Counters.since.Store(now.UnixNano())
 	s.cfg.Log.Info("registered with osqueryd", "uuid", s.uuid, "socket", s.cfg.Socket)
 	if s.cfg.OnRegistered != nil {
 		s.cfg.OnRegistered(s.uuid)
@@ -174,12 +176,17 @@ func (s *supervisor) watch(ctx context.Context) (forgotten bool) {
 		known, err := s.manager.registered(ctx, s.cfg.Name, s.uuid)
 		switch {
 		case err == nil && !known:
+			s.cfg.Counters.since.Store(0)
 			return true
 		case err == nil:
 			s.seen, wait = time.Now(), s.cfg.Interval
 		case s.orphaned(err):
 			return false
 		default:
+			if isGone(err) {
+				// Whoever comes back on this socket is another osqueryd.
+				s.cfg.Counters.since.Store(0)
+			}
 			s.tellUnanswered(ctx, err)
 			wait = retryInterval
 		}
