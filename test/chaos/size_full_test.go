@@ -1,0 +1,12 @@
+//go:build chaos
+
+package chaos
+
+import "time"
+
+// What make chaos does.
+const (
+	killSeeds  = 500
+	outage     = 3 * time.Minute
+	quotaBytes = 1 << 30
+)
