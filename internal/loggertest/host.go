@@ -91,6 +91,9 @@ func (h *Host) Configure(brokers, text string) error {
 // Spool is the folder of the spool.
 func (h *Host) Spool() string { return filepath.Join(h.dir, "spool") }
 
+// Socket is the path of osqueryd's extension manager socket.
+func (h *Host) Socket() string { return filepath.Join(h.dir, "o.sock") }
+
 func (h *Host) config() string { return filepath.Join(h.dir, "logger-ext.yaml") }
 
 // Output is what logger-ext printed.
@@ -100,7 +103,7 @@ func (h *Host) Output() string { return h.out.String() }
 // ends, and waits until osqueryd logs through it.
 func (h *Host) Start(ctx context.Context, env ...string) error {
 	d, err := osqueryd.Start(osqueryd.Config{
-		Socket: filepath.Join(h.dir, "o.sock"), Logger: "stackjoin", Timeout: cmp.Or(h.Timeout, 30*time.Second),
+		Socket: h.Socket(), Logger: "stackjoin", Timeout: cmp.Or(h.Timeout, 30*time.Second),
 		Interval: h.Interval, WatcherInterval: 10 * time.Millisecond,
 		Extension: &osqueryd.Extension{
 			Path: h.program, Args: []string{"--config", h.config()}, Env: env, Output: &h.out, Respawn: true,
