@@ -70,18 +70,18 @@ type Host struct {
 
 // NewHost makes a host in dir, whose path must be short enough for a socket, and
 // configures it.
-func NewHost(program, dir, brokers, text string) (*Host, error) {
+func NewHost(program, dir, kafka, text string) (*Host, error) {
 	h := &Host{program: program, dir: dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("host: %w", err)
 	}
-	return h, h.Configure(brokers, text)
+	return h, h.Configure(kafka, text)
 }
 
-// Configure writes logger-ext's configuration: how to reach the brokers, where the
-// spool is, and text with any other keys.
-func (h *Host) Configure(brokers, text string) error {
-	whole := fmt.Sprintf("kafka: {brokers: [%s]}\nspool: {dir: %s, min_free: 0, max_bytes: 8GiB}\n%s", brokers, h.Spool(), text)
+// Configure writes logger-ext's configuration: kafka is what stands in the braces
+// of that key, text any other keys but spool.
+func (h *Host) Configure(kafka, text string) error {
+	whole := fmt.Sprintf("kafka: {%s}\nspool: {dir: %s, min_free: 0, max_bytes: 8GiB}\n%s", kafka, h.Spool(), text)
 	if err := os.WriteFile(h.config(), []byte(whole), 0o600); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}

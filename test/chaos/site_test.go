@@ -86,7 +86,7 @@ func newHostOf(t *testing.T, program, brokers string) *loggertest.Host {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "sjh") // t.TempDir's names are too long for a socket
 	must(t, err)
-	h, err := loggertest.NewHost(program, filepath.Join(dir, "h"), brokers, "")
+	h, err := loggertest.NewHost(program, filepath.Join(dir, "h"), "brokers: ["+brokers+"]", "")
 	must(t, err)
 	t.Cleanup(func() {
 		if err := h.Stop(); err != nil {
