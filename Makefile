@@ -8,7 +8,7 @@ LINTER   := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 FUZZTIME ?= 20s
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race lint fuzz bench demo e2e e2e-osqueryd kafka docs tidy clean
+.PHONY: build test race lint fuzz bench chaos demo e2e e2e-osqueryd kafka docs tidy clean
 
 build: ## bin/logger-ext.ext (the name osqueryd wants) and bin/enricher
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/logger-ext.ext ./cmd/logger-ext
@@ -30,8 +30,13 @@ $(LINTER):
 fuzz: ## every fuzz target for FUZZTIME each
 	scripts/fuzz.sh $(FUZZTIME)
 
-bench: ## benchmarks, compared as ratios within one run
+bench: ## benchmarks, compared as ratios within one run; then logger-ext beside its peers (BENCH_LONG=1: all of it)
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	cd test/bench && $(GO) run .
+
+chaos: ## kill -9, power cuts, brokers that go away, small quotas; SEED=n repeats one random run
+	$(GO) test -tags chaos -count 1 -parallel 2 -timeout 60m -v ./test/chaos
+	SPOOL_SEEDS=1000 $(GO) test -count 1 -timeout 60m -run PowerCut -v ./pkg/sink/spool
 
 demo: build ## one attack, from osqueryd's socket to the enriched topic; needs no service
 	$(GO) run ./examples/demo

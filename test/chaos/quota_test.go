@@ -79,7 +79,9 @@ func (x *timings) String() string {
 }
 
 // at is a percentile of sorted times.
-func at(sorted []time.Duration, percent int) time.Duration { return sorted[(len(sorted)-1)*percent/100] }
+func at(sorted []time.Duration, percent int) time.Duration {
+	return sorted[(len(sorted)-1)*percent/100]
+}
 
 // watch logs ten calls a second, and pings five times a second on connections of
 // their own, as osqueryd does.
