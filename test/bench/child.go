@@ -98,6 +98,14 @@ func startBroker(ctx context.Context) (*broker, error) {
 	return &broker{lines.Text(), stdin, cmd}, nil
 }
 
+// signal stops the broker's process, or lets it go on.
+func (b *broker) signal(sig syscall.Signal) error {
+	if err := b.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	return nil
+}
+
 // stop ends the broker by closing its standard input.
 func (b *broker) stop() {
 	_ = b.stdin.Close()

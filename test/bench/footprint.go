@@ -84,15 +84,15 @@ func (b *bench) draining(ctx context.Context) error {
 		target = 1 << 30
 	}
 	return b.withHost(ctx, "", func(h *loggertest.Host, br *broker) error {
-		if err := br.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-			return fmt.Errorf("hold the broker: %w", err)
+		if err := br.signal(syscall.SIGSTOP); err != nil {
+			return err
 		}
 		rows, bytes, err := fill(ctx, h, target)
 		if err != nil {
 			return err
 		}
-		if err := br.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-			return fmt.Errorf("let the broker go on: %w", err)
+		if err := br.signal(syscall.SIGCONT); err != nil {
+			return err
 		}
 		pid, _ := h.PID()
 		before, err := loggertest.CPU(pid)

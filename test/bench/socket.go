@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,30 +29,37 @@ const (
 // broker's acknowledgement, beside a plain producer that has the rows in memory.
 func (b *bench) socket(ctx context.Context) error {
 	for _, codec := range []string{"zstd", "snappy"} {
-		var ours, plain, same []float64
+		var c socketCosts
 		for range socketRounds {
-			if err := b.socketRound(ctx, codec, &ours, &plain, &same); err != nil {
+			if err := b.socketRound(ctx, codec, &c); err != nil {
 				return err
 			}
 		}
-		ratio := median(ratios(ours, plain))
+		ratio := median(ratios(c.ours, c.plain))
 		b.table.atMost("logger-ext / producer: CPU per row, "+codec, fmt.Sprintf("%.2fx, %.2f us against %.2f us",
-			ratio, median(ours), median(plain)), ratio, barSocketCPU)
-		b.table.note("  the producer sending the same bytes", fmt.Sprintf("%.2fx, names and headers are %.2f us of ours",
-			median(ratios(ours, same)), median(same)-median(plain)))
+			ratio, median(c.ours), median(c.plain)), ratio, barSocketCPU)
+		b.table.note("  the producer sending the same bytes", fmt.Sprintf("%.2f us", median(c.same)))
+		b.table.note("  with the broker held for a while", fmt.Sprintf("%.2f us to accept, then %.2f us to ship, %.2fx together",
+			median(c.accept), median(c.ship), (median(c.accept)+median(c.ship))/median(c.plain)))
 	}
 	return nil
 }
 
-// socketRound adds the CPU microseconds per row of one round of each contender.
-func (b *bench) socketRound(ctx context.Context, codec string, ours, plain, same *[]float64) error {
+// socketCosts are CPU microseconds per row, one of each per round.
+type socketCosts struct {
+	ours        []float64 // as rows come
+	accept      []float64 // until they are durable, while the broker does not answer
+	ship        []float64 // what was accepted so
+	plain, same []float64 // a producer of the rows alone, and of the bytes that we sent
+}
+
+func (b *bench) socketRound(ctx context.Context, codec string, c *socketCosts) error {
 	return b.withHost(ctx, "compression: "+codec+"\n", func(h *loggertest.Host, br *broker) error {
-		spent, err := throughSocket(ctx, h, br)
-		if err != nil {
+		m := &meter{host: h, broker: br, calls: distinct()}
+		if err := m.whole(ctx, c); err != nil {
 			return err
 		}
-		*ours = append(*ours, perRow(spent))
-		for source, costs := range map[string]*[]float64{"generated": plain, "shipped": same} {
+		for source, costs := range map[string]*[]float64{"generated": &c.plain, "shipped": &c.same} {
 			u, err := spawn(ctx, "producer", br.addr, codec, source, strconv.Itoa(socketCalls*rowsPerCall))
 			if err != nil {
 				return err
@@ -64,35 +72,79 @@ func (b *bench) socketRound(ctx context.Context, codec string, ours, plain, same
 
 func perRow(cpu time.Duration) float64 { return cpu.Seconds() * 1e6 / (socketCalls * rowsPerCall) }
 
-// throughSocket logs the calls and returns logger-ext's CPU until all rows are on
-// the broker.
-func throughSocket(ctx context.Context, h *loggertest.Host, br *broker) (time.Duration, error) {
+// meter logs calls and reads logger-ext's CPU between them.
+type meter struct {
+	host   *loggertest.Host
+	broker *broker
+	calls  []string
+	sent   int64
+	last   time.Duration
+}
+
+func distinct() []string {
 	rows := loggertest.NewRows(1)
 	calls := make([]string, distinctCalls)
 	for i := range calls {
 		calls[i] = rows.Call(rowsPerCall)
 	}
-	if err := h.LogString(ctx, calls[0]); err != nil { // connects
-		return 0, err
-	}
-	if err := awaitRecords(ctx, br.addr, resultsTopic, rowsPerCall); err != nil {
-		return 0, err
-	}
-	pid, _ := h.PID()
-	before, err := loggertest.CPU(pid)
-	if err != nil {
-		return 0, err
-	}
-	for i := range socketCalls {
-		if err := h.LogString(ctx, calls[i%len(calls)]); err != nil {
-			return 0, err
+	return calls
+}
+
+// whole measures the calls as they come, then as many with the broker held.
+func (m *meter) whole(ctx context.Context, c *socketCosts) error {
+	var warm []float64
+	for _, step := range []struct {
+		work func(context.Context) error
+		into *[]float64
+	}{
+		{m.warm, &warm},
+		{m.live, &c.ours},
+		{m.hold, &c.accept},
+		{m.release, &c.ship},
+	} {
+		if err := step.work(ctx); err != nil {
+			return err
 		}
+		pid, _ := m.host.PID()
+		now, err := loggertest.CPU(pid)
+		if err != nil {
+			return err //nolint:wrapcheck // it says what
+		}
+		*step.into = append(*step.into, perRow(now-m.last))
+		m.last = now
 	}
-	if err := awaitRecords(ctx, br.addr, resultsTopic, (socketCalls+1)*rowsPerCall); err != nil {
-		return 0, err
+	return nil
+}
+
+func (m *meter) log(ctx context.Context, calls int) error {
+	for i := range calls {
+		if err := m.host.LogString(ctx, m.calls[i%len(m.calls)]); err != nil {
+			return err //nolint:wrapcheck // it says what
+		}
+		m.sent += rowsPerCall
 	}
-	after, err := loggertest.CPU(pid)
-	return after - before, err
+	return nil
+}
+
+func (m *meter) arrived(ctx context.Context) error {
+	return awaitRecords(ctx, m.broker.addr, resultsTopic, m.sent)
+}
+
+// warm connects and grows what grows.
+func (m *meter) warm(ctx context.Context) error {
+	return errors.Join(m.log(ctx, socketCalls/4), m.arrived(ctx))
+}
+
+func (m *meter) live(ctx context.Context) error {
+	return errors.Join(m.log(ctx, socketCalls), m.arrived(ctx))
+}
+
+func (m *meter) hold(ctx context.Context) error {
+	return errors.Join(m.broker.signal(syscall.SIGSTOP), m.log(ctx, socketCalls))
+}
+
+func (m *meter) release(ctx context.Context) error {
+	return errors.Join(m.broker.signal(syscall.SIGCONT), m.arrived(ctx))
 }
 
 // producerChild sends rows that it has in memory: its arguments are the broker,
