@@ -10,7 +10,7 @@ import (
 func (s *Spool) missing(f *Frame) (found []Loss) {
 	r := &s.reader
 	same := r.last.agent == f.Agent
-	if r.known && !(same && f.Seq <= r.last.seq+1) {
+	if r.known && (!same || f.Seq > r.last.seq+1) {
 		s.mu.Lock()
 		after := r.last.seq
 		if !same {

@@ -19,6 +19,20 @@ func noSpace(err error) error {
 	return err
 }
 
+// SetLimits changes MaxBytes, MinFree and WhenFull of the Config, with the same
+// meaning. It takes effect with the next call, and waits for one that is being
+// written.
+func (s *Spool) SetLimits(maxBytes, minFree int64, when WhenFull) {
+	if maxBytes <= 0 {
+		maxBytes = DefaultMaxBytes
+	}
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	s.cfg.MaxBytes, s.cfg.MinFree, s.cfg.WhenFull = maxBytes, minFree, when
+	s.cfg.SegmentBytes = min(s.cfg.SegmentBytes, max(maxBytes/8, 4<<10))
+	s.writer.sinceCheck = checkEvery // look at the disk again
+}
+
 // fixedBytes is what ledger, identity and position take.
 const fixedBytes = 2*ledgerBytes + 4*4<<10
 

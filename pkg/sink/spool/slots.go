@@ -134,7 +134,11 @@ func slotBytes(text, extra []byte, generation uint64) []byte {
 	b := make([]byte, slotHeader, slotHeader+len(text)+len(extra)+16)
 	b = fmt.Appendf(b, `{"format":%d,`, format)
 	b = append(b, text[1:len(text)-1]...)
-	b = append(append(b, extra...), '}')
+	return sealSlot(append(append(b, extra...), '}'), generation)
+}
+
+// sealSlot fills in the header before a slot's JSON.
+func sealSlot(b []byte, generation uint64) []byte {
 	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-slotHeader))
 	binary.LittleEndian.PutUint64(b[8:], generation)
 	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli()))
