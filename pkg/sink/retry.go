@@ -22,11 +22,17 @@ type RetryConfig struct {
 	// Log is told of failures, at most once a minute, and when one that was
 	// told is over. Nil means silence.
 	Log *slog.Logger
-	// DeadLetter makes the record that is delivered in place of one which the
-	// destination will never take, and why. It may be called again for the
-	// same record after a restart. Nil holds the line instead: the record is
-	// tried for ever.
-	DeadLetter func(refused Record, why error) Record
+	// DeadLetter makes the dead letter of a record which the destination will
+	// never take, and what takes its place where it should have stood; that is
+	// passed over, and told, when it is refused too. It may be called again for
+	// the same record after a restart. Nil holds the line instead: the record
+	// is tried for ever.
+	DeadLetter func(refused Record, why error) (letter Record, inPlace []Record)
+	// OnOver, when set, is called in Write's goroutine with the length of each
+	// time of failures, when it has ended.
+	OnOver func(outage time.Duration)
+	// OnFailure, when set, is called in Write's goroutine with each failure.
+	OnFailure func(err error)
 }
 
 // Retry returns a sink whose Write comes back with nil only when every record
@@ -40,7 +46,7 @@ type RetryConfig struct {
 // alone. A dead letter is tried for ever, even when it is refused itself.
 func Retry(next Sink, cfg RetryConfig) Sink {
 	cfg = cfg.withDefaults()
-	return &retrier{next: next, dead: cfg.DeadLetter, log: cfg.Log, spell: newSpell(cfg)}
+	return &retrier{next: next, dead: cfg.DeadLetter, log: cfg.Log, spell: newSpell(cfg), onFailure: cfg.OnFailure}
 }
 
 func (c RetryConfig) withDefaults() RetryConfig {
@@ -58,13 +64,15 @@ func (c RetryConfig) withDefaults() RetryConfig {
 }
 
 // deadLetterer is RetryConfig.DeadLetter; nil where nothing may be buried.
-type deadLetterer func(refused Record, why error) Record
+type deadLetterer func(refused Record, why error) (letter Record, inPlace []Record)
 
 type retrier struct {
 	next  Sink
 	dead  deadLetterer
 	log   *slog.Logger
 	spell *spell
+
+	onFailure func(error)
 }
 
 // Write implements Sink.
@@ -87,6 +95,9 @@ func (r *retrier) deliver(ctx context.Context, batch []Record, dead deadLetterer
 		}
 		if ctx.Err() != nil {
 			return endedError(ctx, err)
+		}
+		if r.onFailure != nil {
+			r.onFailure(err)
 		}
 		if dead != nil && refusedWhole(err) {
 			return r.halve(ctx, batch, err, dead)
@@ -166,10 +177,19 @@ func split(batch []Record, err error, mayBury bool) (left []Record, refused []fa
 // bury delivers the dead letter of a record. There is no dead letter of a dead
 // letter: it is tried until it is taken.
 func (r *retrier) bury(ctx context.Context, rec Record, why error, dead deadLetterer) error {
-	r.log.Warn("record refused for good, a dead letter takes its place",
-		"topic", rec.Topic, "bytes", len(rec.Value), "error", why)
-	return r.deliver(ctx, []Record{dead(rec, why)}, nil)
+	r.log.Warn("record refused for good", "topic", rec.Topic, "bytes", len(rec.Value), "error", why)
+	letter, inPlace := dead(rec, why)
+	if letter.Topic != "" {
+		if err := r.deliver(ctx, []Record{letter}, nil); err != nil {
+			return err
+		}
+	}
+	return r.deliver(ctx, inPlace, passOver)
 }
+
+// passOver gives up what should stand in place of a refused record and is refused
+// as well: the dead letter has been delivered.
+func passOver(Record, error) (letter Record, inPlace []Record) { return Record{}, nil }
 
 // endedError keeps only the words of the last attempt's error: its marks must
 // not answer for the batch.

@@ -41,8 +41,8 @@ func values(batch []sink.Record) string {
 	return b.String()
 }
 
-func deadLetter(r sink.Record, _ error) sink.Record {
-	return sink.Record{Topic: "dead", Key: r.Key, Value: append([]byte("dead:"), r.Value...)}
+func deadLetter(r sink.Record, _ error) (letter sink.Record, inPlace []sink.Record) {
+	return sink.Record{Topic: "dead", Key: r.Key, Value: append([]byte("dead:"), r.Value...)}, nil
 }
 
 func failed(failures map[int]error) sinktest.Outcome {
@@ -97,6 +97,57 @@ func TestRetrySendsAgainWhatFailed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What stands in place of a refused record comes after its dead letter; refused
+// as well, it is passed over and holds nothing up.
+func TestWhatStandsInPlaceOfARefusedRecord(t *testing.T) {
+	perm := sink.Permanent(errors.New("too large"))
+	for name, tt := range map[string]struct {
+		outcomes []sinktest.Outcome
+		want     string
+	}{
+		"taken":   {[]sinktest.Outcome{failed(map[int]error{1: perm, 2: errAway})}, "0 dead:1 gap 2"},
+		"refused": {[]sinktest.Outcome{failed(map[int]error{1: perm, 2: errAway}), {}, {Err: perm}}, "0 dead:1 2"},
+		"away":    {[]sinktest.Outcome{failed(map[int]error{1: perm, 2: errAway}), {}, {Err: errAway}}, "0 dead:1 gap 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake := &sinktest.Fake{Answer: sinktest.Script(tt.outcomes...)}
+				s := sink.Retry(fake, sink.RetryConfig{DeadLetter: func(r sink.Record, why error) (sink.Record, []sink.Record) {
+					letter, _ := deadLetter(r, why)
+					return letter, []sink.Record{{Topic: r.Topic, Key: r.Key, Value: []byte("gap")}}
+				}})
+				if err := s.Write(t.Context(), records(3)); err != nil {
+					t.Fatal(err)
+				}
+				if got := values(fake.Landed()); got != tt.want {
+					t.Errorf("landed %q, want %q", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// The end of a time of failures is told with its length, and each failure.
+func TestRetryTellsOfFailuresAndTheirEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &sinktest.Fake{Answer: sinktest.Script(sinktest.Outcome{Err: errAway}, sinktest.Outcome{Err: errAway})}
+		failures, outages := 0, []time.Duration{}
+		s := sink.Retry(fake, sink.RetryConfig{
+			OnFailure: func(error) { failures++ },
+			OnOver:    func(d time.Duration) { outages = append(outages, d) },
+		})
+		began := time.Now()
+		for range 2 {
+			if err := s.Write(t.Context(), records(1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if failures != 2 || len(outages) != 1 || outages[0] > time.Since(began) {
+			t.Errorf("%d failures, outages %v", failures, outages)
+		}
+	})
 }
 
 // always answers every Write with err.

@@ -23,6 +23,7 @@ type spell struct {
 	told     time.Time // when this or an earlier spell was last spoken of
 	spoken   bool      // this spell was spoken of
 	attempts int
+	onOver   func(outage time.Duration)
 }
 
 func newSpell(cfg RetryConfig) *spell {
@@ -38,7 +39,7 @@ func newSpell(cfg RetryConfig) *spell {
 		Clock:               backoff.SystemClock,
 	}
 	delays.Reset()
-	return &spell{log: cfg.Log, delays: delays}
+	return &spell{log: cfg.Log, delays: delays, onOver: cfg.OnOver}
 }
 
 // wait counts one failure, tells of it where that is due, and sleeps. It
@@ -78,6 +79,9 @@ func (s *spell) over() {
 	}
 	if s.spoken {
 		s.log.Info("delivering again", "attempts", s.attempts, "after", time.Since(s.began))
+	}
+	if s.onOver != nil {
+		s.onOver(time.Since(s.began))
 	}
 	s.delays.Reset()
 	s.began, s.spoken, s.attempts = time.Time{}, false, 0

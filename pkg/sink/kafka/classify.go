@@ -44,3 +44,33 @@ func sound(err error) bool {
 	}
 	return false
 }
+
+// NeedsHand tells whether a failure of Write is one that somebody has to mend: a
+// missing topic, a refused login or permission, a policy, a version. Any other
+// heals by itself once the broker is back.
+func NeedsHand(err error) bool {
+	for _, cause := range []error{
+		kerr.UnknownTopicOrPartition,
+		kerr.InvalidTopicException,
+		kerr.TopicAuthorizationFailed,
+		kerr.ClusterAuthorizationFailed,
+		kerr.SaslAuthenticationFailed,
+		kerr.UnsupportedSaslMechanism,
+		kerr.PolicyViolation,
+		kerr.UnsupportedVersion,
+	} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	var partial *sink.BatchError
+	if !errors.As(err, &partial) {
+		return false
+	}
+	for _, why := range partial.Failed {
+		if NeedsHand(why) {
+			return true
+		}
+	}
+	return false
+}

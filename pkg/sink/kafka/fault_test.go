@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/stackjoin/stackjoin/internal/kafkatest"
@@ -285,5 +287,39 @@ func TestAnUnansweredRequestIsLetGo(t *testing.T) {
 	}
 	if got := valuesOf(read(t, b.Addrs(), "t")); !strings.HasPrefix(got, "0 1 2") {
 		t.Errorf("the topic has %q", got)
+	}
+}
+
+// TestALeaderThatMovesIsFollowed writes while another broker becomes the
+// partition's leader, again and again: nothing is lost, in order, and repeats are
+// only those of a batch whose answer was lost.
+func TestALeaderThatMovesIsFollowed(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(1, "t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s := open(t, c.ListenAddrs(), kafka.Config{})
+	defer func() { _ = s.Close(t.Context()) }()
+	var want []string
+	for i := range 30 {
+		if i%3 == 0 {
+			if err := c.MoveTopicPartition("t", 0, int32(i/3%3)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want = append(want, fmt.Sprint(i))
+		if err := s.Write(patient(t), recordsOf(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, r := range read(t, c.ListenAddrs(), "t") {
+		if v := string(r.Value); len(got) == 0 || got[len(got)-1] != v {
+			got = append(got, v)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the topic has %v", got)
 	}
 }

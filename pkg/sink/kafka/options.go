@@ -1,11 +1,13 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -78,6 +80,9 @@ func (t *trouble) explain(err error) error {
 	defer t.mu.Unlock()
 	if t.last == nil {
 		return err
+	}
+	if errors.Is(t.last, kerr.SaslAuthenticationFailed) {
+		return fmt.Errorf("%w: last connection: %w", err, t.last) // NeedsHand wants to know
 	}
 	return fmt.Errorf("%w (last connection: %v)", err, t.last) //nolint:errorlint // told, not to be matched
 }

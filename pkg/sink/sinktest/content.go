@@ -159,9 +159,9 @@ func testOversize(t *testing.T, h Harness) {
 	}
 	all := slices.Insert(slices.Clone(small), 17, oversized(topic, h.Oversize))
 	var refused []sink.Record
-	retry := sink.Retry(s, sink.RetryConfig{DeadLetter: func(r sink.Record, why error) sink.Record {
+	retry := sink.Retry(s, sink.RetryConfig{DeadLetter: func(r sink.Record, why error) (letter sink.Record, inPlace []sink.Record) {
 		refused = append(refused, r)
-		return sink.Record{Topic: dead, Key: r.Key, Value: fmt.Appendf(nil, "%d bytes: %v", len(r.Value), why)}
+		return sink.Record{Topic: dead, Key: r.Key, Value: fmt.Appendf(nil, "%d bytes: %v", len(r.Value), why)}, nil
 	}})
 	if err := within(t, "write", func() error { return retry.Write(t.Context(), all) }); err != nil {
 		t.Fatal(err)
