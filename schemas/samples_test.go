@@ -72,6 +72,31 @@ func statusSamples(t *testing.T) map[string][]byte {
 	}
 }
 
+func markerSamples(*testing.T) map[string][]byte {
+	named := func(m event.Marker, d event.Delivery) []byte {
+		d.Agent, d.Run, d.Prev, d.Spooled = agent, run, run+"/1040", at(20)
+		return event.AppendDelivery(m.Append(nil), &d)
+	}
+	return map[string][]byte{
+		"gap-dropped.json":      named(event.Marker{Reason: "dropped", Policy: "drop_oldest", From: 1041, Calls: 57, Bytes: 1 << 20}, event.Delivery{Seq: 1102, Rows: 1}),
+		"gap-damaged.json":      named(event.Marker{Reason: "damaged", From: 1041, Calls: 2, Possible: true}, event.Delivery{Seq: 1042, Rows: 1}),
+		"gap-oversized.json":    named(event.Marker{Reason: "oversized", Bytes: 2_000_000}, event.Delivery{Seq: 1042, Row: 3, Rows: 10}),
+		"gap-unregistered.json": named(event.Marker{Reason: "unregistered", Since: at(3), Until: at(9)}, event.Delivery{Seq: 1042, Rows: 1}),
+	}
+}
+
+func heartbeatSamples(*testing.T) map[string][]byte {
+	h := event.Beat{
+		Version: "1.0.0", Config: "9f86d081884c", ConfigState: "ok", Clock: at(20), Started: at(1),
+		Spool: event.SpoolDepth{Bytes: 123456, Calls: 7, Oldest: at(19)}, Lost: map[string]uint64{"drop_oldest": 57},
+	}
+	idle := event.Beat{Version: "dev", ConfigState: "none", Clock: at(20), Started: at(1)}
+	d := event.Delivery{Agent: agent, Run: run, Seq: 1042, Rows: 1, Prev: run + "/1040", Spooled: at(20)}
+	return map[string][]byte{
+		"heartbeat-busy.json": event.AppendDelivery(h.Append(nil), &d), "heartbeat-idle.json": event.AppendDelivery(idle.Append(nil), &d),
+	}
+}
+
 func deadLetterSamples(*testing.T) map[string][]byte {
 	name := event.Delivery{Agent: agent, Run: run, Seq: 1042, Row: -1}
 	malformed := event.DeadLetter{
@@ -142,6 +167,7 @@ func enrichedSamples(t *testing.T) map[string][]byte {
 // made are the samples as the code writes them today, by schema.
 func made(t *testing.T) map[string]map[string][]byte {
 	return map[string]map[string][]byte{
+		event.SchemaGap: markerSamples(t), event.SchemaHeartbeat: heartbeatSamples(t),
 		event.SchemaRow: rowSamples(t), event.SchemaStatus: statusSamples(t), event.SchemaDeadLetter: deadLetterSamples(t), enrich.SchemaEnriched: enrichedSamples(t),
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func TestEveryRecordHasItsSchema(t *testing.T) {
-	want := []string{event.SchemaDeadLetter, enrich.SchemaEnriched, event.SchemaRow, event.SchemaStatus}
+	want := []string{event.SchemaDeadLetter, enrich.SchemaEnriched, event.SchemaGap, event.SchemaHeartbeat, event.SchemaRow, event.SchemaStatus}
 	if got := schemas.Names(); !slices.Equal(got, want) {
 		t.Errorf("schemas of %q, want %q", got, want)
 	}

@@ -27,6 +27,9 @@ type Delivery struct {
 	// Prev is "run/seq" of the call sent before to the same topic, or empty.
 	Prev    string
 	Spooled time.Time
+	// RedactedLate says that the row lies in the spool as it came, and was
+	// redacted when it was sent.
+	RedactedLate bool
 }
 
 // Name returns the row's one name, agent/run/seq/row.
@@ -58,8 +61,11 @@ func AppendDelivery(dst []byte, d *Delivery) []byte {
 	} else {
 		dst = append(append(append(dst, `,"prev":"`...), d.Prev...), '"')
 	}
-	dst = AppendTime(append(dst, `,"spooled":"`...), d.Spooled)
-	return append(dst, `"}}`...)
+	dst = append(AppendTime(append(dst, `,"spooled":"`...), d.Spooled), '"')
+	if d.RedactedLate {
+		dst = append(dst, `,"redacted_late":true`...)
+	}
+	return append(dst, `}}`...)
 }
 
 // reopen takes the closing brace off the object that ends dst and makes it ready
@@ -109,6 +115,8 @@ func (d *Delivery) set(key []byte, v Value, last *Delivery) {
 		d.Rows = int(n)
 	case "prev":
 		d.Prev = same(v, last.Prev)
+	case "redacted_late":
+		d.RedactedLate = string(v.Raw) == "true"
 	case "spooled":
 		d.Spooled, _ = time.Parse(time.RFC3339, string(v.Raw))
 	}
