@@ -1,0 +1,71 @@
+package pace
+
+import (
+	"context"
+	"time"
+)
+
+// window is the time over which the budget holds: what was not used in it is
+// lost, so that a quiet hour does not allow a busy minute.
+const window = 10 * time.Second
+
+// budget is CPU time that accrues with time and is used by work between two
+// waits. What the rest of the process uses meanwhile, which is taking calls, is
+// measured while this waits, and not held against it: calls in plenty would else
+// stop their own shipping.
+type budget struct {
+	share float64
+	used  func() time.Duration
+
+	left time.Duration
+	// at and cpu are when, and with how much CPU time used, the last wait ended.
+	at  time.Time
+	cpu time.Duration
+	// others is what the rest of the process uses, as a share of a core.
+	others float64
+}
+
+// longestPause is the longest time between two looks at the budget.
+const longestPause = time.Second
+
+// wait settles what was used since the last wait, and waits while the budget is
+// overdrawn.
+func (b *budget) wait(ctx context.Context) error {
+	if b.share <= 0 || b.used == nil {
+		return nil
+	}
+	now, cpu := time.Now(), b.used()
+	if b.at.IsZero() {
+		b.left = time.Duration(b.share * float64(window))
+	} else {
+		elapsed := now.Sub(b.at)
+		own := cpu - b.cpu - time.Duration(b.others*float64(elapsed))
+		b.accrue(elapsed)
+		b.left -= max(0, own)
+	}
+	for b.left < 0 {
+		pause := min(time.Duration(float64(-b.left)/b.share), longestPause)
+		if err := sleep(ctx, max(pause, time.Millisecond)); err != nil {
+			return err
+		}
+		later, usedLater := time.Now(), b.used()
+		b.observe(usedLater-cpu, later.Sub(now))
+		b.accrue(later.Sub(now))
+		now, cpu = later, usedLater
+	}
+	b.at, b.cpu = now, cpu
+	return nil
+}
+
+func (b *budget) accrue(elapsed time.Duration) {
+	b.left = min(b.left+time.Duration(b.share*float64(elapsed)), time.Duration(b.share*float64(window)))
+}
+
+// observe takes in what the rest of the process used in a pause: a moving average
+// over about ten of them.
+func (b *budget) observe(used, elapsed time.Duration) {
+	if elapsed <= 0 {
+		return
+	}
+	b.others += 0.1 * (float64(used)/float64(elapsed) - b.others)
+}
