@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -92,28 +91,4 @@ func TestIsGone(t *testing.T) {
 	if isGone(fs.ErrPermission) || isGone(nil) {
 		t.Error("other errors do not mean that osqueryd is gone")
 	}
-}
-
-func TestThrottle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var th throttle
-		if n, ok := th.allow("a"); !ok || n != 0 {
-			t.Error("the first message was held back")
-		}
-		for range 3 {
-			if _, ok := th.allow("a"); ok {
-				t.Error("the next message came through")
-			}
-		}
-		if _, ok := th.allow("b"); !ok {
-			t.Error("another kind was held back")
-		}
-		time.Sleep(throttlePeriod)
-		if n, ok := th.allow("a"); !ok || n != 3 {
-			t.Errorf("after a period: %d, %v; want 3, true", n, ok)
-		}
-		if _, ok := th.allow("a"); ok {
-			t.Error("the period did not begin again")
-		}
-	})
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/osquery/osquery-go/gen/osquery"
+
+	"github.com/stackjoin/stackjoin/internal/logging"
 )
 
 // wantStatus is the answer to "features": a bit mask in the place of a status
@@ -24,7 +26,7 @@ type plugin struct {
 	table    *Table // nil: none
 	counters *Counters
 	log      *slog.Logger
-	warn     throttle
+	warn     logging.Throttle
 	// done is closed, and leave called, when osqueryd has asked for a shutdown.
 	done  chan struct{}
 	leave context.CancelFunc
@@ -75,7 +77,7 @@ func (p *plugin) take(ctx context.Context, c Call) {
 	}()
 	if err := p.accept(ctx, c); err != nil {
 		p.counters.Failed.Add(1)
-		if n, ok := p.warn.allow("accept"); ok {
+		if n, ok := p.warn.Allow("accept"); ok {
 			p.log.Error("a call was not accepted", "stream", c.Stream, "bytes", len(c.Payload), "error", err, "suppressed", n)
 		}
 		return
@@ -85,7 +87,7 @@ func (p *plugin) take(ctx context.Context, c Call) {
 
 func (p *plugin) tellUnknown(request osquery.ExtensionPluginRequest) {
 	p.counters.Unknown.Add(1)
-	if n, ok := p.warn.allow("unknown"); ok {
+	if n, ok := p.warn.Allow("unknown"); ok {
 		p.log.Warn("a log request of no known form", "keys", slices.Sorted(maps.Keys(request)), "suppressed", n)
 	}
 }

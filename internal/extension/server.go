@@ -9,6 +9,8 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/osquery/osquery-go/transport"
+
+	"github.com/stackjoin/stackjoin/internal/logging"
 )
 
 // acceptPause is the wait after a connection could not be taken, for want of file
@@ -30,7 +32,7 @@ const (
 type server struct {
 	plugin *plugin
 	log    *slog.Logger
-	warn   throttle
+	warn   logging.Throttle
 	// ctx is the context of calls; abandon ends it.
 	ctx     context.Context
 	abandon context.CancelFunc
@@ -104,7 +106,7 @@ func (s *server) acceptAll(l *listener) {
 			s.wg.Go(func() { s.serve(conn) })
 			continue
 		}
-		if n, ok := s.warn.allow("accept"); ok {
+		if n, ok := s.warn.Allow("accept"); ok {
 			s.log.Error("could not take a connection of osqueryd", "error", err, "suppressed", n)
 		}
 		select {
@@ -130,7 +132,7 @@ func (s *server) serve(conn thrift.TTransport) {
 		}
 		s.mark(conn, connReading)
 		if err := s.answer(conn, p); err != nil {
-			if n, ok := s.warn.allow("answer"); ok {
+			if n, ok := s.warn.Allow("answer"); ok {
 				s.log.Warn("a request of osqueryd broke off", "error", err, "suppressed", n)
 			}
 			return

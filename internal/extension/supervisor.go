@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/stackjoin/stackjoin/internal/logging"
 )
 
 const (
@@ -24,7 +26,7 @@ type supervisor struct {
 	manager     manager
 	plugin      *plugin
 	server      *server
-	warn        throttle
+	warn        logging.Throttle
 
 	listener *listener // of the present registration; nil before the first
 	uuid     int64
@@ -159,7 +161,7 @@ func (s *supervisor) tellUnregistered(err error, waited time.Duration) {
 	if isGone(err) && waited < s.cfg.Timeout {
 		return
 	}
-	if n, ok := s.warn.allow("register"); ok {
+	if n, ok := s.warn.Allow("register"); ok {
 		s.cfg.Log.Warn("not registered with osqueryd; trying again", "waited", waited.Round(time.Millisecond), "error", err, "suppressed", n)
 	}
 }
@@ -197,7 +199,7 @@ func (s *supervisor) tellUnanswered(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	if n, ok := s.warn.allow("watch"); ok {
+	if n, ok := s.warn.Allow("watch"); ok {
 		s.cfg.Log.Warn("osqueryd does not answer; waiting for it", "error", err, "suppressed", n)
 	}
 }

@@ -72,7 +72,7 @@ func (p *plugin) rows(ctx context.Context) (rows osquery.ExtensionPluginResponse
 	defer func() {
 		if cause := recover(); cause != nil {
 			rows = osquery.ExtensionPluginResponse{}
-			if n, ok := p.warn.allow("table"); ok {
+			if n, ok := p.warn.Allow("table"); ok {
 				p.log.Error("panic while filling a table", "table", p.table.Name, "panic", fmt.Sprint(cause),
 					"stack", string(debug.Stack()), "suppressed", n)
 			}

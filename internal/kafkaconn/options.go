@@ -6,6 +6,8 @@ import (
 	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stackjoin/stackjoin/internal/logging"
 )
 
 // Options returns the options for a franz-go client that connects as configured and logs
@@ -16,7 +18,7 @@ func (c Config) Options(log *slog.Logger) ([]kgo.Opt, error) {
 	}
 	options := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
-		kgo.WithLogger(bridge{log}),
+		kgo.WithLogger(bridge{log, &logging.Throttle{}}),
 	}
 	if c.ClientID != "" {
 		options = append(options, kgo.ClientID(c.ClientID))

@@ -15,13 +15,24 @@ type Config struct {
 
 // New returns a logger that writes to w.
 func New(c Config, w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo
+	h, _ := NewHandler(c, w)
+	return slog.New(h)
+}
+
+// NewHandler returns a handler that writes to w, and a function that changes its
+// level to one of Config's.
+func NewHandler(c Config, w io.Writer) (h slog.Handler, setLevel func(name string)) {
+	level := new(slog.LevelVar)
+	setLevel = func(name string) {
+		var l slog.Level
+		if err := l.UnmarshalText([]byte(name)); err == nil {
+			level.Set(l)
+		}
 	}
+	setLevel(c.Level)
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.NewJSONHandler(w, options), setLevel
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.NewTextHandler(w, options), setLevel
 }

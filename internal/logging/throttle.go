@@ -1,17 +1,17 @@
-package extension
+package logging
 
 import (
 	"sync"
 	"time"
 )
 
-// throttlePeriod is how often one kind of message may be logged. Standard error of
-// an extension often ends in the same disk or journal that is in trouble.
+// throttlePeriod is how often one kind of message may be logged: standard error
+// often ends in the same disk or journal that is in trouble.
 const throttlePeriod = time.Minute
 
-// throttle lets a message of each kind through once a period and counts the rest.
+// Throttle lets a message of each kind through once a period and counts the rest.
 // The zero value is ready; it is safe for concurrent use.
-type throttle struct {
+type Throttle struct {
 	mu    sync.Mutex
 	kinds map[string]*throttled
 }
@@ -21,9 +21,9 @@ type throttled struct {
 	suppressed int
 }
 
-// allow says whether a message of this kind may be logged now, and how many were
+// Allow says whether a message of this kind may be logged now, and how many were
 // kept back since the last one that was.
-func (t *throttle) allow(kind string) (suppressed int, ok bool) {
+func (t *Throttle) Allow(kind string) (suppressed int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.kinds == nil {
