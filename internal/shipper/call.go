@@ -15,20 +15,20 @@ import (
 // snapshot may have a million of them, and are the same each time: that is what
 // lets a record be named by its number.
 type call struct {
-	// stream is where the records go; deadLetters when the call could not be
-	// taken apart.
 	stream string
 	schema string
 	// records is how many are sent, rows how many rows the call has: an empty
 	// result has none and is sent as one record.
 	records, rows int
-	appendRow     func(dst []byte, i int) []byte
-	query         func(i int) string
-	kind          func(i int) string
+	// letter says why the call could not be taken apart; a marker then is its
+	// one record.
+	letter *event.DeadLetter
+	// verbatim records get no delivery.
+	verbatim  bool
+	appendRow func(dst []byte, i int) []byte
+	query     func(i int) string
+	kind      func(i int) string
 }
-
-// deadLetters is the stream of what could not be taken or delivered.
-const deadLetters = "deadletter"
 
 var errUnknown = errors.New("osqueryd sent a request of a form that no osquery before 5.24 has")
 
@@ -39,24 +39,24 @@ func (s *Source) open(f *spool.Frame) *call {
 	if err == nil {
 		return c
 	}
-	reason := "malformed"
+	reason := malformed
 	if errors.Is(err, errUnknown) {
-		reason = "unknown_call"
+		reason = unknownCall
 	}
 	letter := &event.DeadLetter{
 		Reason: reason, Message: err.Error(), Source: event.AppendName(nil, s.delivery(f, -1, 0)),
 		Time: time.Now(), Original: f.Payload, Whole: s.wholeLetter(),
 	}
 	s.keepWhole(letter, f, -1)
-	return &call{
-		stream: deadLetters, schema: event.SchemaDeadLetter, records: 1,
-		appendRow: func(dst []byte, _ int) []byte { return letter.Append(dst) },
-		query:     func(int) string { return "" },
-		kind:      func(int) string { return deadLetters },
-	}
+	return &call{stream: f.Stream, schema: event.SchemaDeadLetter, records: 1, rows: 1, letter: letter}
 }
 
 func (s *Source) parts(f *spool.Frame) (*call, error) {
+	if s.cfg.BuiltInNames {
+		if c := builtIn(f); c != nil {
+			return c, nil
+		}
+	}
 	switch f.Type {
 	case extension.TypeString, extension.TypeSnapshot:
 		return one(f)
@@ -64,8 +64,46 @@ func (s *Source) parts(f *spool.Frame) (*call, error) {
 		return many(f)
 	case extension.TypeStatus:
 		return s.status(f)
+	case TypeOwn:
+		return own(f)
 	}
 	return nil, errUnknown
+}
+
+// builtIn takes a call as osquery's own kafka_producer would send it: each line as
+// it is. It returns nil for calls that are sent as always: status lines, whose
+// usual shape is that of the built-in loggers already, and what is no line.
+func builtIn(f *spool.Frame) *call {
+	lines := [][]byte{f.Payload}
+	switch f.Type {
+	case extension.TypeString, extension.TypeSnapshot:
+	case extension.TypeStringBatch:
+		var err error
+		if lines, err = event.SplitLines(f.Payload); err != nil || len(lines) == 0 {
+			return nil
+		}
+	default:
+		return nil
+	}
+	kind := "result"
+	if f.Type == extension.TypeSnapshot {
+		kind = "snapshot"
+	}
+	return &call{
+		stream: f.Stream, schema: "", records: len(lines), rows: len(lines), verbatim: true,
+		appendRow: func(dst []byte, i int) []byte { return append(dst, lines[i]...) },
+		query:     func(i int) string { return queryOf(lines[i]) },
+		kind:      func(int) string { return kind },
+	}
+}
+
+// queryOf is the query's name in a line, empty where it cannot be read.
+func queryOf(line []byte) string {
+	rows, err := event.SplitResult(line)
+	if err != nil {
+		return ""
+	}
+	return rows.Query()
 }
 
 // one takes a call of one result apart.
@@ -136,6 +174,7 @@ func (s *Source) status(f *spool.Frame) (*call, error) {
 	}
 	return &call{
 		stream: f.Stream, schema: event.SchemaStatus, records: lines.Len(), rows: lines.Len(),
+		verbatim:  s.cfg.BuiltInNames,
 		appendRow: func(dst []byte, i int) []byte { return lines.AppendRow(dst, i, s.cfg.OsqueryVersion()) },
 		query:     func(int) string { return "" },
 		kind:      func(int) string { return "status" },

@@ -3,18 +3,19 @@
 // seq and row, whatever form osqueryd sent it in.
 //
 // It must never pass over a call: what cannot be taken apart or delivered
-// becomes a dead letter. It is strictly first in, first out.
+// becomes a dead letter, and a marker stands on the topic in the place of
+// whatever is missing there. It is strictly first in, first out.
 package shipper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"strconv"
 	"time"
 
-	"github.com/stackjoin/stackjoin/pkg/event"
+	"github.com/stackjoin/stackjoin/internal/extension"
 	"github.com/stackjoin/stackjoin/pkg/sink"
 	"github.com/stackjoin/stackjoin/pkg/sink/spool"
 )
@@ -30,25 +31,39 @@ const (
 
 // Config says how records are made.
 type Config struct {
-	// Topics names the topic of each stream; a stream without one goes to that
-	// of "results". DeadLetter is where what cannot be shipped goes.
+	// Topics names the topic of the streams results and status; any other
+	// stream is itself the name of a topic, given by a route. DeadLetter is
+	// where what cannot be shipped goes.
 	Topics     map[string]string
 	DeadLetter string
 	Key        Key
+	// BuiltInNames sends osqueryd's lines as they are, one a record, as its own
+	// kafka_producer does; names then stand in headers only.
+	BuiltInNames bool
 	// MaxRecordBytes is the largest record that is sent; larger rows become
 	// dead letters.
 	MaxRecordBytes int
+	// MaxBatchBytes is the size from which a batch is sent, 0 meaning 1 MiB;
+	// MaxBatchAge is how long its first call waits for others.
+	MaxBatchBytes int
+	MaxBatchAge   time.Duration
+	// Redact, where set, is run over calls that were spooled before any
+	// redaction rules were known, and tells whether anything was hidden: the
+	// record then says that it is not what was spooled.
+	Redact func(typ byte, payload []byte) (out []byte, hidden bool)
 	// OsqueryVersion is asked for the version that status rows carry.
 	OsqueryVersion func() string
 	// Attic keeps rows whole that are too large to ship.
 	Attic *Attic
-	Log   *slog.Logger
+	// Counters, where set, is counted into.
+	Counters *Counters
+	Log      *slog.Logger
 }
 
 // Limits of one batch, which bound memory and what is sent twice after a crash.
 const (
-	maxBatchRecords = 2_000
-	maxBatchBytes   = 1 << 20
+	maxBatchRecords     = 2_000
+	defaultMaxBatchSize = 1 << 20
 )
 
 // Source hands out batches of records from a spool. It implements sink.Source.
@@ -56,18 +71,27 @@ type Source struct {
 	cfg   Config
 	spool *spool.Spool
 	agent string
-
 	start spool.Position // where reading began; its Row is for one frame only
 	frame spool.Frame
 	call  *call // of frame; nil between calls
 	row   int   // the next of call
 	prev  map[string]string
-	buf   []byte
+	// lastKey is what the last row was keyed by, and so the key of markers.
+	lastKey []byte
+	// late is set while the call under way was redacted after it was spooled.
+	late bool
+	buf  []byte
 }
 
 // New returns a Source that begins where the spool was last acknowledged: call
 // the spool's Rewind before a second one.
 func New(s *spool.Spool, cfg Config) *Source {
+	if cfg.MaxBatchBytes <= 0 {
+		cfg.MaxBatchBytes = defaultMaxBatchSize
+	}
+	if cfg.Counters == nil {
+		cfg.Counters = &Counters{}
+	}
 	start := s.Committed()
 	prev := maps.Clone(start.Prev)
 	if prev == nil {
@@ -76,18 +100,19 @@ func New(s *spool.Spool, cfg Config) *Source {
 	return &Source{cfg: cfg, spool: s, agent: start.Agent, start: start, prev: prev}
 }
 
-// Next waits for a call and returns records of it, and of the calls after it
-// that are there already, up to the limits of a batch. Its records are valid
-// until it is called again.
+// Next waits for a call and returns records of it and of the calls after it, up
+// to the size of a batch, or its age. Its records are valid until it is called
+// again.
 func (s *Source) Next(ctx context.Context) (sink.Batch, error) {
-	if cap(s.buf) > 4*maxBatchBytes {
+	if cap(s.buf) > 4*s.cfg.MaxBatchBytes {
 		s.buf = nil // a giant row went by
 	}
 	s.buf = s.buf[:0]
 	var b builder
-	for b.records() < maxBatchRecords && len(s.buf) < maxBatchBytes {
+	var due time.Time
+	for !s.full(&b) {
 		if s.call == nil {
-			took, err := s.take(ctx, b.records() == 0)
+			took, err := s.take(ctx, &b, due)
 			if err != nil {
 				return sink.Batch{}, err
 			}
@@ -96,6 +121,9 @@ func (s *Source) Next(ctx context.Context) (sink.Batch, error) {
 			}
 		}
 		s.fill(&b)
+		if due.IsZero() {
+			due = time.Now().Add(s.cfg.MaxBatchAge)
+		}
 	}
 	position := s.position()
 	return sink.Batch{Records: b.finish(s.buf), Ack: func(err error) error {
@@ -109,19 +137,27 @@ func (s *Source) Next(ctx context.Context) (sink.Batch, error) {
 	}}, nil
 }
 
-// take begins the next call, waiting for one only when nothing is in hand.
-func (s *Source) take(ctx context.Context, wait bool) (bool, error) {
-	if !wait && !s.spool.Ready() {
+func (s *Source) full(b *builder) bool {
+	return b.records() >= maxBatchRecords || len(s.buf) >= s.cfg.MaxBatchBytes
+}
+
+// take begins the next call, behind the markers of what is missing before it. It
+// waits for one until due, or for ever when nothing is in hand (due is zero).
+func (s *Source) take(ctx context.Context, b *builder, due time.Time) (bool, error) {
+	frame, err := s.next(ctx, due)
+	if !due.IsZero() && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return false, nil
 	}
-	frame, err := s.spool.Next(ctx)
 	if err != nil {
 		return false, fmt.Errorf("spool: %w", err)
 	}
-	if frame.Agent != s.agent { // the spool was copied to another host
-		s.agent, s.prev = frame.Agent, map[string]string{}
-	}
 	s.frame = frame
+	for i := range frame.Missing {
+		s.follow(frame.Missing[i].Agent)
+		s.mark(b, &frame.Missing[i])
+	}
+	s.follow(frame.Agent)
+	s.redact()
 	s.call, s.row = s.open(&s.frame), 0
 	if frame.Agent == s.start.Agent && frame.Seq == s.start.Seq+1 {
 		s.row = s.start.Row
@@ -129,36 +165,57 @@ func (s *Source) take(ctx context.Context, wait bool) (bool, error) {
 	return true, nil
 }
 
+func (s *Source) next(ctx context.Context, due time.Time) (spool.Frame, error) {
+	if !due.IsZero() && !s.spool.Ready() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, due)
+		defer cancel()
+	}
+	return s.spool.Next(ctx)
+}
+
+// follow goes over to another agent: the spool was copied to another host, which
+// has sent nothing yet.
+func (s *Source) follow(agent string) {
+	if agent != s.agent {
+		s.agent, s.prev, s.lastKey = agent, map[string]string{}, nil
+	}
+}
+
+// redact hides what a call should not have been spooled with: it came when the
+// rules were not known.
+func (s *Source) redact() {
+	s.late = false
+	if s.cfg.Redact != nil && s.frame.Rules == 0 && s.frame.Type != TypeOwn {
+		s.frame.Payload, s.late = s.cfg.Redact(s.frame.Type, s.frame.Payload)
+	}
+}
+
 // fill adds records of the call under way until it ends or the batch is full.
 func (s *Source) fill(b *builder) {
 	c := s.call
 	topic := s.topic(c.stream)
 	shared := s.headers(c)
-	for s.row < c.records && b.records() < maxBatchRecords && len(s.buf) < maxBatchBytes {
+	for s.row < c.records && !s.full(b) {
 		s.add(b, topic, shared)
 		s.row++
 	}
 	if s.row < c.records {
 		return
 	}
-	if c.records > 0 && c.stream != deadLetters {
-		s.prev[topic] = s.name()
-	}
+	s.prev[topic] = callName(s.frame.Run, s.frame.Seq)
 	s.call, s.row = nil, 0
 }
 
-func (s *Source) name() string {
-	return s.frame.Run + "/" + strconv.FormatUint(s.frame.Seq, 10)
-}
-
+// topic is where a stream goes.
 func (s *Source) topic(stream string) string {
-	if stream == deadLetters {
-		return s.cfg.DeadLetter
-	}
 	if topic, ok := s.cfg.Topics[stream]; ok {
 		return topic
 	}
-	return s.cfg.Topics["results"]
+	if stream == "" {
+		return s.cfg.Topics[extension.StreamResults]
+	}
+	return stream
 }
 
 // position is where the next batch begins.
@@ -167,82 +224,4 @@ func (s *Source) position() spool.Position {
 		return s.frame.After(maps.Clone(s.prev))
 	}
 	return s.frame.Before(s.row, maps.Clone(s.prev))
-}
-
-func (s *Source) delivery(f *spool.Frame, row, rows int) *event.Delivery {
-	return &event.Delivery{Agent: f.Agent, Run: f.Run, Seq: f.Seq, Row: row, Rows: rows, Spooled: f.Spooled}
-}
-
-// headers are what all records of a call share.
-func (s *Source) headers(c *call) []sink.Header {
-	return []sink.Header{
-		{Key: "agent", Value: []byte(s.agent)},
-		{Key: "run", Value: []byte(s.frame.Run)},
-		{Key: "seq", Value: strconv.AppendUint(nil, s.frame.Seq, 10)},
-		{Key: "rows", Value: strconv.AppendInt(nil, int64(c.rows), 10)},
-		{Key: "schema", Value: []byte(c.schema)},
-	}
-}
-
-// add makes the next record of the call under way.
-func (s *Source) add(b *builder, topic string, shared []sink.Header) {
-	c, start := s.call, len(s.buf)
-	s.buf = c.appendRow(s.buf, s.row)
-	if c.stream == deadLetters {
-		b.add(sink.Record{Topic: topic, Key: []byte(s.agent), Headers: s.rowHeaders(shared), Time: time.Now()}, start, len(s.buf))
-		return
-	}
-	key := s.key(s.buf[start:])
-	d := s.delivery(&s.frame, s.row, c.rows)
-	d.Prev = s.prev[topic]
-	if size := len(s.buf) - start; size > s.cfg.MaxRecordBytes-recordOverhead {
-		letter := s.oversized(s.buf[start:], fmt.Sprintf("the row has %d bytes, max_record_bytes is %d", size, s.cfg.MaxRecordBytes))
-		s.buf = letter.Append(s.buf[:start])
-		b.add(sink.Record{Topic: s.cfg.DeadLetter, Key: key, Headers: s.letterHeaders(shared), Time: s.frame.Spooled}, start, len(s.buf))
-		return
-	}
-	s.buf = event.AppendDelivery(s.buf, d)
-	b.add(sink.Record{Topic: topic, Key: key, Headers: s.rowHeaders(shared), Time: s.frame.Spooled}, start, len(s.buf))
-}
-
-// recordOverhead is more than name, headers and framing add to a row.
-const recordOverhead = 2 << 10
-
-func (s *Source) rowHeaders(shared []sink.Header) []sink.Header {
-	return append(shared[:len(shared):len(shared)],
-		sink.Header{Key: "row", Value: strconv.AppendInt(nil, int64(s.row), 10)},
-		sink.Header{Key: "kind", Value: []byte(s.call.kind(s.row))},
-		sink.Header{Key: "query", Value: []byte(s.call.query(s.row))})
-}
-
-// key is what decides the record's partition.
-func (s *Source) key(row []byte) []byte {
-	if s.cfg.Key == ByHostIdentifier {
-		var r event.Row
-		if err := r.Parse(row); err == nil && !r.HostIdentifier.Empty() {
-			return r.HostIdentifier.AppendText(nil)
-		}
-	}
-	return []byte(s.agent)
-}
-
-// builder gathers records whose values lie in one buffer that still grows.
-type builder struct {
-	all    []sink.Record
-	starts []int
-	ends   []int
-}
-
-func (b *builder) records() int { return len(b.all) }
-
-func (b *builder) add(r sink.Record, start, end int) {
-	b.all = append(b.all, r)
-	b.starts, b.ends = append(b.starts, start), append(b.ends, end)
-}
-
-func (b *builder) finish(buf []byte) []sink.Record {
-	for i := range b.all {
-		b.all[i].Value = buf[b.starts[i]:b.ends[i]:b.ends[i]]
-	}
-	return b.all
 }

@@ -233,7 +233,8 @@ func TestWhatIsNoResultIsDeadLettered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			records := ship(t, dir, config(dir), good, c.call, good)
-			if len(records) != 3 || records[1].Topic != "osquery.deadletter" || header(records[1], "kind") != "deadletter" {
+			if len(records) != 4 || records[1].Topic != "osquery.deadletter" || header(records[1], "kind") != "deadletter" ||
+				records[2].Topic != "osquery."+c.call.Stream || header(records[2], "kind") != "gap" {
 				t.Fatalf("records %+v", records)
 			}
 			validate(t, records)
@@ -248,8 +249,8 @@ func TestWhatIsNoResultIsDeadLettered(t *testing.T) {
 				t.Errorf("letter %+v", letter)
 			}
 			var last event.Row
-			must(t, last.Parse(records[2].Value))
-			if !strings.HasSuffix(last.Delivery.Prev, "/1") {
+			must(t, last.Parse(records[3].Value))
+			if want := map[string]string{"results": "/2", "status": "/1"}[c.call.Stream]; !strings.HasSuffix(last.Delivery.Prev, want) {
 				t.Errorf("the row after it has prev %q, want the call before it on that topic", last.Delivery.Prev)
 			}
 		})
@@ -291,7 +292,10 @@ func TestAnOversizedRowIsDeadLetteredAndKeptWhole(t *testing.T) {
 		Size         int
 		Truncated    bool
 	}
-	for i, r := range records {
+	if len(records) != 4 {
+		t.Fatalf("%d records, want two letters with a marker each", len(records))
+	}
+	for i, r := range []sink.Record{records[0], records[2]} {
 		must(t, json.Unmarshal(r.Value, &letters[i]))
 		if len(r.Value) > cfg.MaxRecordBytes || letters[i].Reason != "oversized" || letters[i].Size != len(big) || !letters[i].Truncated || r.Topic != "osquery.deadletter" {
 			t.Errorf("letter %d of %d bytes: %+v", i, len(r.Value), letters[i])
@@ -315,8 +319,12 @@ func TestARefusedRecordsDeadLetterNamesIt(t *testing.T) {
 	must(t, err)
 	b, err := source.Next(context.Background())
 	must(t, err)
-	letter := source.Refused(b.Records[0], errors.New("MESSAGE_TOO_LARGE"))
+	letter, inPlace := source.Refused(b.Records[0], errors.New("MESSAGE_TOO_LARGE"))
 	schematest.Validate(t, header(letter, "schema"), letter.Value)
+	validate(t, inPlace)
+	if len(inPlace) != 1 || inPlace[0].Topic != "osquery.results" || header(inPlace[0], "seq") != "1" || header(inPlace[0], "kind") != "gap" {
+		t.Errorf("in its place: %+v", inPlace)
+	}
 	if !strings.Contains(string(letter.Value), `"seq":1,"row":0`) || !strings.Contains(string(letter.Value), "MESSAGE_TOO_LARGE") {
 		t.Errorf("letter %s", letter.Value)
 	}
@@ -384,7 +392,7 @@ func TestAHalfGigabyteRowStopsNothing(t *testing.T) {
 	big := []byte(`{"name":"a","hostIdentifier":"h","columns":{"x":"` + strings.Repeat("y", 512<<20) + `"},"action":"added"}`)
 	records := ship(t, dir, config(dir), spool.Call{Stream: "results", Type: extension.TypeString, Payload: big},
 		call1(extension.TypeString, `{"name":"b","hostIdentifier":"h","columns":{},"action":"added"}`))
-	if len(records) != 2 || records[0].Topic != "osquery.deadletter" || header(records[1], "query") != "b" {
+	if len(records) != 3 || records[0].Topic != "osquery.deadletter" || header(records[1], "kind") != "gap" || header(records[2], "query") != "b" {
 		t.Fatalf("%d records", len(records))
 	}
 	validate(t, records)
