@@ -66,19 +66,19 @@ func TestOneFailedPingDeregistersAndItComesBack(t *testing.T) {
 	broker := fake(t)
 	s := newSite(t, yaml(broker.Addrs()[0]))
 	d := s.osqueryd(func(c *osqueryd.Config) { c.PingTimeout, c.Interval = 3*time.Second, 50*time.Millisecond })
-	log(t, d, event(0))
+	log(t, d, row(0))
 	if err := d.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually("osqueryd drops what does not answer", func() bool { _, ok := d.UUID(); return !ok })
-	mustExit(t, d.LogString(context.Background(), event(-1)))
+	mustExit(t, d.LogString(context.Background(), row(-1)))
 	if err := d.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Activate(context.Background()); err != nil {
 		t.Fatalf("%v\n%s", err, s.out)
 	}
-	log(t, d, event(1))
+	log(t, d, row(1))
 	if _, starts := d.PID(); starts != 1 {
 		t.Errorf("it was started %d times: it should have come back by itself", starts)
 	}
@@ -94,7 +94,7 @@ func TestRefusedAsDuplicateUntilTheOldOneIsGone(t *testing.T) {
 	broker := fake(t)
 	s := newSite(t, yaml(broker.Addrs()[0]))
 	d := s.osqueryd(func(c *osqueryd.Config) { c.Interval, c.WatcherInterval = 5*time.Second, 10*time.Millisecond })
-	log(t, d, event(0))
+	log(t, d, row(0))
 	old, _ := d.UUID()
 	if err := d.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestRefusedAsDuplicateUntilTheOldOneIsGone(t *testing.T) {
 	if err := d.Activate(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	log(t, d, event(1))
+	log(t, d, row(1))
 	rows(t, broker.Addrs(), 2)
 	s.shutdown(d)
 }
@@ -130,7 +130,7 @@ func TestSIGTERMToTheWholeGroup(t *testing.T) {
 				}
 			})
 		}
-		log(t, d, event(i))
+		log(t, d, row(i))
 	}
 	beside.Wait()
 	s.shutdown(d)
@@ -152,10 +152,10 @@ func TestSurvivesARespawnedWorker(t *testing.T) {
 	worker := first
 	const workers = 3
 	for i := range workers {
-		log(t, worker, event(2*i))
+		log(t, worker, row(2*i))
 		worker.Kill()
 		worker = s.osqueryd(func(c *osqueryd.Config) { c.Extension = nil })
-		log(t, worker, event(2*i+1))
+		log(t, worker, row(2*i+1))
 	}
 	rows(t, broker.Addrs(), 2*workers)
 	s.shutdown(worker)
@@ -208,7 +208,7 @@ func TestRegistersWithinASecondOfALateSocket(t *testing.T) {
 		began := time.Now()
 		d := s.osqueryd(func(c *osqueryd.Config) { c.Extension = nil })
 		best = min(best, time.Since(began))
-		log(t, d, event(0))
+		log(t, d, row(0))
 		d.Kill()
 		if best < time.Second {
 			return

@@ -3,77 +3,38 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stackjoin/stackjoin/internal/extension"
-	"github.com/stackjoin/stackjoin/internal/hostid"
-	"github.com/stackjoin/stackjoin/internal/loggerconf"
+	"github.com/stackjoin/stackjoin/internal/loggerstat"
 	"github.com/stackjoin/stackjoin/internal/version"
 	"github.com/stackjoin/stackjoin/pkg/sink/spool"
 )
 
-// daemon is logger-ext under osqueryd. Two things run side by side: the extension
-// that takes calls, in the goroutine of run, and the shipping of what was
-// spooled, in one that run starts and waits for.
+// daemon is logger-ext under osqueryd. The extension takes calls in the goroutine
+// of run; shipping, tending the spool, looking at the configuration, own status
+// lines and metrics each have one that run starts and waits for.
 type daemon struct {
 	socket            string
 	timeout, interval time.Duration
+	path              string // of the configuration
+	spoolDir          string
+	verbose           bool
 	log               *slog.Logger
+	setLevel          func(name string)
+	hup               <-chan os.Signal
+	lines             <-chan ownLine
 
-	// cfg says what to ship where; nil ships nothing.
-	cfg      *loggerconf.Config
-	spoolDir string
-	limits   loggerconf.Spool
-	// wrong is why cfg is not what the file says.
-	wrong error
-}
-
-// goodName is the last configuration that was right, beside the spool.
-const goodName = "last-good.yaml"
-
-// configure takes the configuration, or when it is wrong the last good one, or
-// none: then calls are spooled and wait.
-func (d *daemon) configure(path string, cfg *loggerconf.Config, err error) {
-	d.cfg, d.spoolDir, d.limits, d.wrong = cfg, cfg.SpoolDir(), cfg.Spool, err
-	good := filepath.Join(d.spoolDir, goodName)
-	if err == nil {
-		d.keepGood(path, good)
-		return
-	}
-	d.log.Error("the configuration is wrong", "file", path, "error", err)
-	last, lastErr := loggerconf.Load(good)
-	if lastErr != nil {
-		d.cfg = nil
-		defaults, _ := loggerconf.Load(os.DevNull) // an empty file is all defaults
-		d.limits = defaults.Spool
-		return
-	}
-	d.cfg, d.limits = last, last.Spool
-	d.log.Warn("running on the last good configuration", "file", good)
-}
-
-// keepGood copies the configuration beside the spool. Values from the environment
-// stay names in it.
-func (d *daemon) keepGood(path, good string) {
-	text, err := os.ReadFile(path)
-	if err == nil {
-		err = os.MkdirAll(d.spoolDir, 0o700)
-	}
-	if err == nil {
-		err = os.WriteFile(good+".new", text, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(good+".new", good)
-	}
-	if err != nil {
-		d.log.Warn("the configuration is not kept as last good one", "error", err)
-	}
+	settings atomic.Pointer[settings]
+	// changed tells shipping that there are other settings.
+	changed  chan struct{}
+	counters extension.Counters
+	stat     stat
 }
 
 // run locks the spool, then registers and serves until osqueryd is done with us.
@@ -85,16 +46,21 @@ func (d *daemon) run(ctx context.Context) error {
 		return nil // stopped, or osqueryd is gone: it was never ours to log
 	}
 	defer lock.Unlock() //nolint:errcheck // the process ends
+	d.changed = make(chan struct{}, 1)
+	d.use(load(d.path, d.spoolDir, d.log))
 	intake := newIntake(d)
-	shipping, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var background sync.WaitGroup
-	background.Go(func() { intake.run(shipping) })
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var group sync.WaitGroup
+	for _, part := range []func(context.Context){d.watch, intake.tend, intake.ship, intake.ownLines, intake.serveMetrics} {
+		group.Go(func() { part(background) })
+	}
 	err := extension.Run(ctx, extension.Config{
-		Socket: d.socket, Timeout: d.timeout, Interval: d.interval,
-		Version: version.Version, Accept: intake.accept, ParentAlive: alive, Log: d.log,
+		Socket: d.socket, Timeout: d.timeout, Interval: d.interval, Version: version.Version, ParentAlive: alive, Log: d.log,
+		Accept: intake.accept, OnAbsent: intake.absent, OnRegistered: intake.registered, Counters: &d.counters,
+		Table: loggerstat.Table(intake.snapshot),
 	})
 	stop()
-	background.Wait()
+	group.Wait()
 	return errors.Join(err, intake.close())
 }
 
@@ -105,50 +71,56 @@ const lockEvery = 100 * time.Millisecond
 // osqueryd start extensions too, and registering would take the daemon's rows.
 // nil means that there is nothing to wait for any more.
 func (d *daemon) lock(ctx context.Context, alive func() bool) *spool.Lock {
-	told := false
+	told := ""
+	tell := func(what string, err error) {
+		if told != what {
+			told = what
+			d.log.Info(what, "dir", d.spoolDir, "error", err)
+		}
+	}
 	for ctx.Err() == nil && alive() {
 		lock, ok, err := spool.TryLock(d.spoolDir)
-		if ok {
+		switch {
+		case ok && d.mayLog(ctx, alive):
 			return lock
+		case ok:
+			_ = lock.Unlock() // nothing was done under it
+			tell("osqueryd runs with --disable_logging: idle", nil)
+			for pause(ctx, time.Second) && alive() {
+			}
+			return nil
+		case errors.Is(err, fs.ErrPermission):
+			tell("this user does not own the spool: idle until that changes", err)
+		case err != nil:
+			tell("the spool cannot be locked, trying again", err)
+		default:
+			tell("another process has the spool: idle until it is free", nil)
 		}
-		if !told {
-			told = true
-			d.tellWaiting(err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(lockEvery):
-		}
+		pause(ctx, lockEvery)
 	}
 	return nil
 }
 
-func (d *daemon) tellWaiting(err error) {
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		d.log.Info("this user does not own the spool: idle until that changes", "dir", d.spoolDir, "error", err)
-	case err != nil:
-		d.log.Error("the spool cannot be locked, trying again", "dir", d.spoolDir, "error", err)
-	default:
-		d.log.Info("another process has the spool: idle until it is free", "dir", d.spoolDir)
+// mayLog waits for osqueryd and tells whether it logs at all: osqueryi does not,
+// and would keep the spool from the daemon that does. An osqueryd that does not
+// know the question is taken for one that logs, for it must find its logger.
+func (d *daemon) mayLog(ctx context.Context, alive func() bool) bool {
+	for ctx.Err() == nil && alive() {
+		disabled, err := extension.LoggingDisabled(ctx, d.socket)
+		if !errors.Is(err, extension.ErrAway) {
+			return !disabled
+		}
+		pause(ctx, lockEvery)
 	}
+	return false
 }
 
-// openSpool opens the spool with the limits of the configuration.
-func (d *daemon) openSpool(ctx context.Context) (*spool.Spool, error) {
-	s, err := spool.Open(ctx, spool.Config{
-		Dir: d.spoolDir, HostIDs: hostid.Read(), MaxBytes: int64(d.limits.MaxBytes), MinFree: minFree(d.limits), Log: d.log,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open spool: %w", err)
+// pause waits for d and tells whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
-	return s, nil
-}
-
-// minFree is what the spool understands: there 0 is the default.
-func minFree(limits loggerconf.Spool) int64 {
-	if limits.MinFree == 0 {
-		return -1
-	}
-	return int64(limits.MinFree)
 }

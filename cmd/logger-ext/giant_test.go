@@ -30,7 +30,7 @@ func giantCall(t *testing.T, size int) {
 	d := s.osqueryd()
 	pid, _ := d.PID()
 	before := peakMemory(t, pid)
-	log(t, d, event(0))
+	log(t, d, row(0))
 	line := osqueryd.Line{Name: "q", HostIdentifier: "h", Time: time.Unix(1_760_000_000, 0)}.Snapshot([]osqueryd.Row{{"text": "TEXT"}})
 	line = strings.Replace(line, "TEXT", strings.Repeat("0123456789abcdef", size/16), 1)
 	began := time.Now()
@@ -38,7 +38,7 @@ func giantCall(t *testing.T, size int) {
 		t.Fatalf("%v\n%s", err, s.out)
 	}
 	took := time.Since(began)
-	log(t, d, event(1))
+	log(t, d, row(1))
 	rows(t, broker.Addrs(), 2)
 	dead := await(t, broker.Addrs(), "osquery.deadletter", 1)
 	if header(dead[0], "agent") == "" || !strings.Contains(string(dead[0].Value), `"sha256"`) {

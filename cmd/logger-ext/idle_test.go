@@ -96,7 +96,7 @@ func (b *bystander) end() {
 func keeps(t *testing.T, d *osqueryd.Daemon, uuid int64) {
 	t.Helper()
 	for i := range 10 {
-		log(t, d, event(i))
+		log(t, d, row(i))
 	}
 	if now, ok := d.UUID(); !ok || now != uuid {
 		t.Errorf("osqueryd routes to %d, before to %d", now, uuid)
@@ -135,7 +135,7 @@ func TestOsqueryiAsAUserIdles(t *testing.T) {
 	}
 	// The lock is free now, but the spool is still not this user's.
 	again := s.osqueryd()
-	log(t, again, event(0))
+	log(t, again, row(0))
 	b.end()
 	s.shutdown(again)
 }
@@ -188,8 +188,8 @@ func TestASecondOsquerydWithItsOwnSpoolRegisters(t *testing.T) {
 	one, two := newSite(t, yaml(broker.Addrs()[0])), newSite(t, yaml(broker.Addrs()[0]))
 	first, second := one.osqueryd(), two.osqueryd()
 	for i := range 10 {
-		log(t, first, event(i))
-		log(t, second, event(i))
+		log(t, first, row(i))
+		log(t, second, row(i))
 	}
 	agents := map[string]int{}
 	seen := map[string]bool{}
@@ -212,7 +212,7 @@ func TestTakesOverWhenAnOrphansLockFalls(t *testing.T) {
 	broker := fake(t)
 	s := newSite(t, yaml(broker.Addrs()[0]))
 	orphaned := s.osqueryd()
-	log(t, orphaned, event(0))
+	log(t, orphaned, row(0))
 	if err := orphaned.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestTakesOverWhenAnOrphansLockFalls(t *testing.T) {
 	t.Cleanup(next.Kill)
 	s.eventually("the next one idles", func() bool { return strings.Contains(s.out.String(), "another process has the spool") })
 	var exit *osqueryd.ExitError
-	if err := next.LogString(t.Context(), event(-1)); !errors.As(err, &exit) {
+	if err := next.LogString(t.Context(), row(-1)); !errors.As(err, &exit) {
 		t.Errorf("the next one registered beside the orphan: %v", err)
 	}
 	if err := orphaned.Signal(syscall.SIGKILL); err != nil {
@@ -237,7 +237,30 @@ func TestTakesOverWhenAnOrphansLockFalls(t *testing.T) {
 	if err := next.Activate(context.Background()); err != nil {
 		t.Fatalf("%v\n%s", err, s.out)
 	}
-	log(t, next, event(1))
+	log(t, next, row(1))
 	rows(t, broker.Addrs(), 2)
 	s.shutdown(next)
+}
+
+// An osqueryi of its own, with no daemon running, must not keep the spool from the
+// daemon that starts later: it says itself that it logs nothing.
+func TestOsqueryiWithoutADaemonLeavesTheSpoolAlone(t *testing.T) {
+	broker := fake(t)
+	s := newSite(t, yaml(broker.Addrs()[0]))
+	shell, err := osqueryd.Start(osqueryd.Config{
+		Socket: filepath.Join(s.dir, "i.sock"), Logger: "stackjoin", DisableLogging: true,
+		Extension: &osqueryd.Extension{Path: os.Args[0], Args: []string{"--config", s.config}, Env: []string{asProgram + "=1"}, Output: s.out},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(shell.Kill)
+	s.until("idle", func() bool { return s.says("--disable_logging") })
+	if _, ok := shell.UUID(); ok {
+		t.Error("it registered with osqueryi")
+	}
+	d := s.osqueryd()
+	log(t, d, row(1))
+	await(t, broker.Addrs(), "osquery.results", 1)
+	s.shutdown(d)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stackjoin/stackjoin/internal/config"
 	"github.com/stackjoin/stackjoin/internal/loggerconf"
 	"github.com/stackjoin/stackjoin/internal/logging"
 	"github.com/stackjoin/stackjoin/internal/version"
@@ -89,16 +90,20 @@ func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if f.socket == "" {
 		return errors.New("osqueryd starts this program and passes --socket: name its path in the file of --extensions_autoload; to check a configuration use --check")
 	}
-	cfg, err := loggerconf.Load(path)
+	cfg, _ := loggerconf.Load(path) // a wrong one is told once the spool is ours
 	logs := cfg.Log
 	if f.verbose {
 		logs.Level = "debug"
 	}
+	handler, setLevel := logging.NewHandler(logs, stderr)
+	log, lines := newTee(handler)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	d := daemon{
 		socket: f.socket, timeout: time.Duration(f.timeout) * time.Second, interval: time.Duration(f.interval) * time.Second,
-		log: logging.New(logs, stderr),
+		path: path, spoolDir: cfg.SpoolDir(), verbose: f.verbose, log: log, setLevel: setLevel, lines: lines, hup: hup,
 	}
-	d.configure(path, cfg, err)
 	return d.run(ctx)
 }
 
@@ -111,6 +116,9 @@ func check(path string, stdout io.Writer) error {
 	var all []error
 	for _, p := range cfg.Kafka.Check() {
 		all = append(all, fmt.Errorf("%s: kafka.%s: %s", path, p.Key, p.Message))
+	}
+	if _, err := config.ReadSecret(cfg.Redact.Key, cfg.Redact.KeyFile); err != nil {
+		all = append(all, fmt.Errorf("%s: redact.key_file: %w", path, err))
 	}
 	if err := errors.Join(all...); err != nil {
 		return err

@@ -44,6 +44,8 @@ type Config struct {
 	// PingTimeout bounds a ping (10 s), CallTimeout a call (--thrift_timeout, 300 s).
 	PingTimeout time.Duration
 	CallTimeout time.Duration
+	// DisableLogging is --disable_logging, which osqueryi sets by itself.
+	DisableLogging bool
 	// NextUUID draws the UUID of a registration. Unset, it is 16 random bits. Calls
 	// do not overlap.
 	NextUUID func() uint16

@@ -60,6 +60,7 @@ func (r *registry) Extensions(context.Context) (osquery.InternalExtensionList, e
 func (r *registry) Options(context.Context) (osquery.InternalOptionList, error) {
 	return osquery.InternalOptionList{
 		"logger_plugin":       {Value: r.cfg.Logger, DefaultValue: "filesystem", Type: "string"},
+		"disable_logging":     {Value: strconv.FormatBool(r.cfg.DisableLogging), DefaultValue: "false", Type: "bool"},
 		"config_plugin":       {Value: "filesystem", DefaultValue: "filesystem", Type: "string"},
 		"distributed_plugin":  {Value: "tls", DefaultValue: "tls", Type: "string"},
 		"extensions_timeout":  {Value: seconds(r.cfg.Timeout), DefaultValue: "3", Type: "string"},
