@@ -50,12 +50,13 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopEnricher()) }()
-	rows, err := playAll(ctx, out, dir, kafka.ListenAddrs()[0])
+	hosts, err := playAll(ctx, out, dir, kafka.ListenAddrs()[0])
+	defer func() { err = errors.Join(err, hosts.leave()) }()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d rows were logged through osquery's socket, durable before each answer.\n", rows)
-	return showEvidence(ctx, out, dir, kafka.ListenAddrs()[0], rows)
+	fmt.Fprintf(out, "%d rows were logged through osquery's socket, durable before each answer.\n", hosts.rows)
+	return showEvidence(ctx, out, dir, kafka.ListenAddrs()[0], hosts.rows)
 }
 
 // startEnricher runs the real program with the example configuration.

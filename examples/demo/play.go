@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,30 +15,40 @@ import (
 	"github.com/stackjoin/stackjoin/internal/osqueryd"
 )
 
-// playAll runs every host at once and returns how many rows they logged.
-func playAll(ctx context.Context, out io.Writer, dir, broker string) (rows int, err error) {
+// running are the hosts that have logged their rows and stay up to ship them:
+// what is not sent when a host goes down goes at its next start.
+type running struct {
+	rows int
+
+	mu    sync.Mutex
+	hosts []*osqueryd.Daemon
+}
+
+// playAll lets every host log its rows at once. The caller calls leave, also
+// after an error.
+func playAll(ctx context.Context, out io.Writer, dir, broker string) (*running, error) {
+	r := &running{}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, h := range fleet() {
-		rows += h.rows
+		r.rows += h.rows
 		fmt.Fprintf(out, "  %-9s %d rows in %d calls\n", h.name, h.rows, len(h.lines))
 		group.Go(func() error {
-			if err := h.play(ctx, dir, broker); err != nil {
+			if err := r.play(ctx, h, dir, broker); err != nil {
 				return fmt.Errorf("%s: %w", h.name, err)
 			}
 			return nil
 		})
 	}
-	return rows, group.Wait()
+	return r, group.Wait()
 }
 
 // play starts the host's osqueryd with the real logger-ext and logs its lines:
 // a ping and a call for each, on fresh connections.
-func (h *host) play(ctx context.Context, dir, broker string) (err error) {
+func (r *running) play(ctx context.Context, h *host, dir, broker string) error {
 	log, err := os.Create(filepath.Join(dir, h.name+".log"))
 	if err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
-	defer func() { err = errors.Join(err, log.Close()) }()
 	d, err := osqueryd.Start(osqueryd.Config{
 		Socket: filepath.Join(dir, h.name+".em"), Logger: "stackjoin", Timeout: 15 * time.Second,
 		Extension: &osqueryd.Extension{
@@ -45,10 +56,12 @@ func (h *host) play(ctx context.Context, dir, broker string) (err error) {
 			Env: []string{"KAFKA_BROKERS=" + broker, "SPOOL_DIR=" + filepath.Join(dir, "spool-"+h.name)},
 		},
 	})
-	if err != nil {
+	if err = errors.Join(err, log.Close()); err != nil { // the program has it open
 		return fmt.Errorf("osqueryd: %w", err)
 	}
-	defer func() { err = errors.Join(err, leave(d)) }()
+	r.mu.Lock()
+	r.hosts = append(r.hosts, d)
+	r.mu.Unlock()
 	if err := d.Activate(ctx); err != nil {
 		return fmt.Errorf("%w (see %s)", err, log.Name())
 	}
@@ -57,18 +70,15 @@ func (h *host) play(ctx context.Context, dir, broker string) (err error) {
 			return fmt.Errorf("log: %w", err)
 		}
 	}
-	// The host stays up until its rows had time to go; what is not sent would go
-	// at its next start.
-	select {
-	case <-time.After(3 * time.Second):
-	case <-ctx.Done():
-	}
 	return nil
 }
 
-// leave ends a host's osqueryd.
-func leave(d *osqueryd.Daemon) error {
+// leave ends every host's osqueryd.
+func (r *running) leave() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	return d.Shutdown(ctx)
+	for _, d := range r.hosts {
+		err = errors.Join(err, d.Shutdown(ctx))
+	}
+	return err
 }
