@@ -127,7 +127,7 @@ func TestASpoolOnAnotherMachineIsAnotherAgent(t *testing.T) {
 	id, wrapper := filepath.Join(dir, "machine-id"), filepath.Join(dir, "on-another-machine")
 	must(t, os.WriteFile(id, []byte("00112233445566778899aabbccddeeff\n"), 0o600))
 	script := "#!/bin/sh\nexec unshare --mount sh -c 'mount --bind " + id + " /etc/machine-id && exec " + program + " \"$@\"' logger-ext \"$@\"\n"
-	must(t, os.WriteFile(wrapper, []byte(script), 0o700)) //nolint:gosec // it is run
+	must(t, os.WriteFile(wrapper, []byte(script), 0o700))
 	twin := newHostOf(t, wrapper, broker.addr())
 	copySpool(t, original.Spool(), twin.Spool())
 	start(t, original)

@@ -76,7 +76,7 @@ func kill(ctx context.Context, h *loggertest.Host, rng *rand.Rand) {
 // killOnce kills the process and has osqueryd forget it, as its next ping would.
 func killOnce(h *loggertest.Host) {
 	if err := h.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		panic(err) //nolint:forbidigo // the test's own process may always be killed by it
+		panic(err)
 	}
 	h.Forget()
 }

@@ -58,7 +58,7 @@ func throttledGroup(t *testing.T, pid int) (dir string, err error) {
 		root, limits = "/sys/fs/cgroup/cpu", []string{"cpu.cfs_period_us", strconv.FormatInt(period, 10), "cpu.cfs_quota_us", strconv.FormatInt(quota, 10)}
 	}
 	if dir, err = os.MkdirTemp(root, "stackjoin-"); err != nil {
-		return "", err //nolint:wrapcheck // os names the folder
+		return "", err
 	}
 	t.Cleanup(func() { _ = os.Remove(dir) }) // the process may have left, or not
 	for ; len(limits) > 0; limits = limits[2:] {
@@ -115,11 +115,11 @@ func watch(t *testing.T, h *loggertest.Host, socket string, length time.Duration
 func ping(socket string) error {
 	c, err := osquery.NewClient(socket, 10*time.Second)
 	if err != nil {
-		return err //nolint:wrapcheck // told as it is
+		return err
 	}
 	defer c.Close()
 	_, err = c.Ping()
-	return err //nolint:wrapcheck // told as it is
+	return err
 }
 
 // With a fifth of a CPU and a large spool to drain, osqueryd notices nothing: pings

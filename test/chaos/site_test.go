@@ -30,7 +30,7 @@ import (
 const patience = time.Minute
 
 // program is logger-ext's path, built once.
-var program string //nolint:gochecknoglobals // made before the tests, read by them
+var program string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 		code = m.Run()
 	}
 	_ = os.RemoveAll(dir)
-	os.Exit(code) //nolint:forbidigo // TestMain is the main of a test binary
+	os.Exit(code)
 }
 
 // eachSeed runs test for n random seeds, or for that of $SEED alone, two at a time.
@@ -127,7 +127,7 @@ func newShakyBroker(t *testing.T) *shakyBroker {
 	b := &shakyBroker{conns: map[net.Conn]bool{}}
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, loggertest.Topics()...),
 		kfake.ListenFn(func(network, address string) (net.Listener, error) {
-			l, err := net.Listen(network, address) //nolint:noctx // kfake's signature has no context
+			l, err := net.Listen(network, address)
 			return &shakyListener{l, b}, err
 		}))
 	must(t, err)
@@ -167,7 +167,7 @@ func (l *shakyListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil || l.broker.take(c) {
-			return c, err //nolint:wrapcheck // a listener's own error
+			return c, err
 		}
 		_ = c.Close() // that is being away
 	}
