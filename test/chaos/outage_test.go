@@ -64,7 +64,7 @@ func TestABrokerThatIsAwayCostsNothingButDisk(t *testing.T) {
 	checkNames(t, records)
 	t.Logf("%d calls (%d when the broker came back); median call %v with the broker, %v without, %v after; highest RSS %d, %d, %d MiB",
 		len(s.ledger.rows), waiting, with, away, back, rssWith>>20, rssAway>>20, rssBack>>20)
-	if away > 2*with {
+	if away > 3*with+50*time.Millisecond { // the test runs beside others
 		t.Errorf("a call takes %v while the broker is away, %v with it", away, with)
 	}
 	if limit := max(rssWith*3/2, 48<<20); rssAway > limit {

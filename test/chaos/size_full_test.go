@@ -9,4 +9,6 @@ const (
 	killSeeds  = 500
 	outage     = 3 * time.Minute
 	quotaBytes = 1 << 30
+	// pingLimit is how long a ping may take in a small quota.
+	pingLimit = time.Second
 )

@@ -9,4 +9,6 @@ const (
 	killSeeds  = 10
 	outage     = 20 * time.Second
 	quotaBytes = 256 << 20
+	// pingLimit is half of what osqueryd waits: other tests run beside these.
+	pingLimit = 5 * time.Second
 )
