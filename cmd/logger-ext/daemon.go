@@ -47,7 +47,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	defer lock.Unlock() //nolint:errcheck // the process ends
 	d.changed = make(chan struct{}, 1)
-	d.use(load(d.path, d.spoolDir, d.log))
+	d.settings.Store(load(d.path, d.spoolDir, d.log))
 	intake := newIntake(d)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var group sync.WaitGroup

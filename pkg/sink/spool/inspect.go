@@ -56,7 +56,11 @@ type Summary struct {
 // nothing and takes no lock, so that it may run beside the owner: segments that
 // go meanwhile are passed over.
 func Inspect(ctx context.Context, dir string, each func(Entry) error) (Summary, error) {
-	return inspect(ctx, onDisk(dir), each)
+	sum, err := inspect(ctx, onDisk(dir), each)
+	if err != nil {
+		err = fmt.Errorf("spool %s: %w", dir, err)
+	}
+	return sum, err
 }
 
 func inspect(ctx context.Context, files *fileSystem, each func(Entry) error) (Summary, error) {
@@ -105,7 +109,7 @@ func (i *inspection) begin() error {
 		_, _, err = ledger.slots.read(&v)
 	}
 	if err != nil {
-		return fmt.Errorf("inspect spool: %w", err)
+		return fmt.Errorf("%w", err)
 	}
 	i.losses = v.Losses
 	s := &i.sum
