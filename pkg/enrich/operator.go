@@ -17,8 +17,8 @@ type Enricher interface {
 // partition and moves with it. Its methods are called by one goroutine, in the
 // partition's order.
 //
-// An aborted transaction hands the same events in again, so taking an event
-// twice must leave the same state as taking it once.
+// An aborted transaction throws an operator away with what its State was told, and
+// hands the same events to one that is built anew from the State of the last commit.
 type Operator interface {
 	// OnEvent sees a row of one of the partition's hosts and may answer its
 	// questions.
@@ -47,12 +47,16 @@ type Stream uint8
 const (
 	Enriched Stream = iota
 	DeadLetters
+	Findings
 )
 
 // String is the stream's name in configuration and summaries.
 func (s Stream) String() string {
-	if s == DeadLetters {
+	switch s {
+	case DeadLetters:
 		return "deadletter"
+	case Findings:
+		return "findings"
 	}
 	return "enriched"
 }
