@@ -177,7 +177,7 @@ const recoverEvery = 5 * time.Second
 
 // tend does what the spool needs from time to time, until ctx ends: it opens it
 // if that failed, writes what a failing disk did not take, syncs where that is not
-// done for each call, and spools heartbeats.
+// done for each call, and spools heartbeats; and it gives memory back.
 func (i *intake) tend(ctx context.Context) {
 	recover := time.NewTicker(recoverEvery)
 	defer recover.Stop()
@@ -191,6 +191,7 @@ func (i *intake) tend(ctx context.Context) {
 			return
 		case <-recover.C:
 			i.recover(ctx)
+			giveBack()
 		case <-syncs.C:
 			i.sync()
 		case <-beat.C:

@@ -57,7 +57,7 @@ type Topics struct {
 
 // Batch says when what is spooled is sent.
 type Batch struct {
-	MaxBytes config.Bytes    `yaml:"max_bytes" default:"1MiB" doc:"Size from which a batch is sent, before compression. A batch is held in memory."`
+	MaxBytes config.Bytes    `yaml:"max_bytes" default:"640KiB" doc:"Size from which a batch is sent, before compression and without headers. A batch is held in memory; the default fills one request to a broker with usual limits."`
 	MaxAge   config.Duration `yaml:"max_age" default:"500ms" doc:"How long the first call of a batch waits for others."`
 }
 

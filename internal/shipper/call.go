@@ -134,32 +134,34 @@ func many(f *spool.Frame) (*call, error) {
 }
 
 func results(stream string, all []*event.Rows) *call {
-	ends := make([]int, len(all))
+	ends, queries := make([]int, len(all)), make([]string, len(all))
 	total := 0
 	for i, rows := range all {
 		total += rows.Records()
-		ends[i] = total
+		ends[i], queries[i] = total, rows.Query()
 	}
 	rows := total
 	if len(all) == 1 {
 		rows = all[0].Len()
 	}
-	find := func(i int) (*event.Rows, int) {
-		at := sort.SearchInts(ends, i+1)
-		return all[at], i - (ends[at] - all[at].Records())
+	find := func(i int) (result, row int) {
+		if len(all) > 1 {
+			result = sort.SearchInts(ends, i+1)
+		}
+		return result, i - (ends[result] - all[result].Records())
 	}
 	return &call{
 		stream: stream, schema: event.SchemaRow, records: total, rows: rows,
 		appendRow: func(dst []byte, i int) []byte {
-			rows, at := find(i)
-			return rows.AppendRow(dst, at)
+			result, row := find(i)
+			return all[result].AppendRow(dst, row)
 		},
 		query: func(i int) string {
-			rows, _ := find(i)
-			return rows.Query()
+			result, _ := find(i)
+			return queries[result]
 		},
 		kind: func(i int) string {
-			if rows, _ := find(i); rows.Snapshot() {
+			if result, _ := find(i); all[result].Snapshot() {
 				return "snapshot"
 			}
 			return "result"

@@ -1,7 +1,6 @@
 package shipper
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,11 +16,11 @@ import (
 func (s *Source) wholeLetter() int { return s.cfg.MaxRecordBytes / 2 }
 
 // oversized is the dead letter of a row that is too large: its size, digest and
-// first 64 KiB, and where it is kept whole.
+// first 64 KiB, and where it is kept whole. The letter has the row, not a copy.
 func (s *Source) oversized(row []byte, why string) *event.DeadLetter {
 	d := &event.DeadLetter{
 		Reason: oversized, Message: why, Source: event.AppendName(nil, s.delivery(&s.frame, s.row, 0)),
-		Time: time.Now(), Original: bytes.Clone(row), Part: s.cfg.MaxRecordBytes / 2,
+		Time: time.Now(), Original: row, Part: s.cfg.MaxRecordBytes / 2,
 	}
 	s.keepWhole(d, &s.frame, s.row)
 	return d
@@ -48,7 +47,7 @@ func (s *Source) keepWhole(d *event.DeadLetter, f *spool.Frame, row int) {
 func (s *Source) addLetter(b *builder, shared []sink.Header, letter *event.DeadLetter, key []byte) {
 	start := len(s.buf)
 	s.buf = letter.Append(s.buf)
-	headers := rowHeaders(letterHeaders(shared), s.row, deadLetter, "")
+	headers := b.rowHeaders(letterHeaders(shared), s.row, deadLetter, "")
 	b.add(sink.Record{Topic: s.cfg.DeadLetter, Key: key, Headers: headers, Time: s.frame.Spooled}, start, len(s.buf))
 	s.cfg.Counters.letter(letter.Reason)
 }
@@ -100,7 +99,7 @@ func (s *Source) refusedMarker(r sink.Record, name *event.Delivery) sink.Record 
 	s.cfg.Counters.Markers.Add(1)
 	return sink.Record{
 		Topic: r.Topic, Key: r.Key, Time: r.Time, Value: event.AppendDelivery(m.Append(nil), name),
-		Headers: rowHeaders(nameHeaders(name, event.SchemaGap), name.Row, string(event.Gap), ""),
+		Headers: new(builder).rowHeaders(nameHeaders(name, event.SchemaGap), name.Row, string(event.Gap), ""),
 	}
 }
 

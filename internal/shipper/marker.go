@@ -86,7 +86,7 @@ func (s *Source) knownTopics() []string {
 func (s *Source) addMarker(b *builder, topic string, m *event.Marker, d *event.Delivery) {
 	start := len(s.buf)
 	s.buf = event.AppendDelivery(m.Append(s.buf), d)
-	headers := rowHeaders(nameHeaders(d, event.SchemaGap), d.Row, string(event.Gap), "")
+	headers := b.rowHeaders(nameHeaders(d, event.SchemaGap), d.Row, string(event.Gap), "")
 	b.add(sink.Record{Topic: topic, Key: s.key(nil), Headers: headers, Time: d.Spooled}, start, len(s.buf))
 	s.cfg.Counters.Markers.Add(1)
 }

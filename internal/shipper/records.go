@@ -32,13 +32,6 @@ func nameHeaders(d *event.Delivery, schema string) []sink.Header {
 	}
 }
 
-func rowHeaders(shared []sink.Header, row int, kind, query string) []sink.Header {
-	return append(shared[:len(shared):len(shared)],
-		sink.Header{Key: "row", Value: strconv.AppendInt(nil, int64(row), 10)},
-		sink.Header{Key: "kind", Value: []byte(kind)},
-		sink.Header{Key: "query", Value: []byte(query)})
-}
-
 // add makes the next record of the call under way. In the place of one that
 // cannot be sent stands a marker, and a dead letter says more.
 func (s *Source) add(b *builder, topic string, shared []sink.Header) {
@@ -53,8 +46,9 @@ func (s *Source) add(b *builder, topic string, shared []sink.Header) {
 	s.buf = c.appendRow(s.buf, s.row)
 	key := s.key(s.buf[start:])
 	if size := len(s.buf) - start; size > s.cfg.MaxRecordBytes-recordOverhead {
-		letter := s.oversized(s.buf[start:], fmt.Sprintf("the row has %d bytes, max_record_bytes is %d", size, s.cfg.MaxRecordBytes))
-		s.buf = s.buf[:start]
+		row := s.buf[start:]
+		s.buf = bytes.Clone(s.buf[:start]) // the letter takes the large one, and lets it go
+		letter := s.oversized(row, fmt.Sprintf("the row has %d bytes, max_record_bytes is %d", size, s.cfg.MaxRecordBytes))
 		s.addLetter(b, shared, letter, key)
 		s.addMarker(b, topic, &event.Marker{Reason: oversized, Bytes: int64(size)}, d)
 		return
@@ -62,7 +56,7 @@ func (s *Source) add(b *builder, topic string, shared []sink.Header) {
 	if !c.verbatim {
 		s.buf = event.AppendDelivery(s.buf, d)
 	}
-	headers := rowHeaders(shared, s.row, c.kind(s.row), c.query(s.row))
+	headers := b.rowHeaders(shared, s.row, c.kind(s.row), c.query(s.row))
 	b.add(sink.Record{Topic: topic, Key: key, Headers: headers, Time: s.frame.Spooled}, start, len(s.buf))
 	s.cfg.Counters.Records.Add(1)
 }
@@ -88,11 +82,20 @@ func (s *Source) key(row []byte) []byte {
 	return s.lastKey
 }
 
-// builder gathers records whose values lie in one buffer that still grows.
+// builder gathers records whose values lie in one buffer that still grows. It is
+// used again for the next batch, with what it has grown to.
 type builder struct {
 	all    []sink.Record
 	starts []int
 	ends   []int
+	// headers and text hold what records' headers refer to.
+	headers []sink.Header
+	text    []byte
+}
+
+func (b *builder) reset() {
+	clear(b.all) // what the last batch held may be large
+	b.all, b.starts, b.ends, b.headers, b.text = b.all[:0], b.starts[:0], b.ends[:0], b.headers[:0], b.text[:0]
 }
 
 func (b *builder) records() int { return len(b.all) }
@@ -100,6 +103,28 @@ func (b *builder) records() int { return len(b.all) }
 func (b *builder) add(r sink.Record, start, end int) {
 	b.all = append(b.all, r)
 	b.starts, b.ends = append(b.starts, start), append(b.ends, end)
+}
+
+// rowHeaders are a call's headers and those of one row of it.
+func (b *builder) rowHeaders(shared []sink.Header, row int, kind, query string) []sink.Header {
+	start := len(b.headers)
+	b.headers = append(append(b.headers, shared...),
+		sink.Header{Key: "row", Value: b.number(row)},
+		sink.Header{Key: "kind", Value: b.word(kind)},
+		sink.Header{Key: "query", Value: b.word(query)})
+	return b.headers[start:len(b.headers):len(b.headers)]
+}
+
+func (b *builder) number(n int) []byte {
+	start := len(b.text)
+	b.text = strconv.AppendInt(b.text, int64(n), 10)
+	return b.text[start:len(b.text):len(b.text)]
+}
+
+func (b *builder) word(w string) []byte {
+	start := len(b.text)
+	b.text = append(b.text, w...)
+	return b.text[start:len(b.text):len(b.text)]
 }
 
 func (b *builder) finish(buf []byte) []sink.Record {

@@ -43,7 +43,7 @@ type Config struct {
 	// MaxRecordBytes is the largest record that is sent; larger rows become
 	// dead letters.
 	MaxRecordBytes int
-	// MaxBatchBytes is the size from which a batch is sent, 0 meaning 1 MiB;
+	// MaxBatchBytes is the size from which a batch is sent, 0 meaning 640 KiB;
 	// MaxBatchAge is how long its first call waits for others.
 	MaxBatchBytes int
 	MaxBatchAge   time.Duration
@@ -63,7 +63,7 @@ type Config struct {
 // Limits of one batch, which bound memory and what is sent twice after a crash.
 const (
 	maxBatchRecords     = 2_000
-	defaultMaxBatchSize = 1 << 20
+	defaultMaxBatchSize = 640 << 10
 )
 
 // Source hands out batches of records from a spool. It implements sink.Source.
@@ -79,8 +79,9 @@ type Source struct {
 	// lastKey is what the last row was keyed by, and so the key of markers.
 	lastKey []byte
 	// late is set while the call under way was redacted after it was spooled.
-	late bool
-	buf  []byte
+	late    bool
+	buf     []byte
+	builder builder
 }
 
 // New returns a Source that begins where the spool was last acknowledged: call
@@ -108,11 +109,12 @@ func (s *Source) Next(ctx context.Context) (sink.Batch, error) {
 		s.buf = nil // a giant row went by
 	}
 	s.buf = s.buf[:0]
-	var b builder
+	b := &s.builder
+	b.reset()
 	var due time.Time
-	for !s.full(&b) {
+	for !s.full(b) {
 		if s.call == nil {
-			took, err := s.take(ctx, &b, due)
+			took, err := s.take(ctx, b, due)
 			if err != nil {
 				return sink.Batch{}, err
 			}
@@ -120,7 +122,7 @@ func (s *Source) Next(ctx context.Context) (sink.Batch, error) {
 				break
 			}
 		}
-		s.fill(&b)
+		s.fill(b)
 		if due.IsZero() {
 			due = time.Now().Add(s.cfg.MaxBatchAge)
 		}
@@ -205,6 +207,7 @@ func (s *Source) fill(b *builder) {
 	}
 	s.prev[topic] = callName(s.frame.Run, s.frame.Seq)
 	s.call, s.row = nil, 0
+	s.frame.Payload = nil // it may be large, and the next call hours away
 }
 
 // topic is where a stream goes.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,7 +90,10 @@ func drain(t fataler, s *spool.Spool, source *Source) (all []sink.Record) {
 // keep copies records, whose bytes the Source reuses.
 func keep(records []sink.Record) (kept []sink.Record) {
 	for _, r := range records {
-		r.Value = bytes.Clone(r.Value)
+		r.Value, r.Headers = bytes.Clone(r.Value), slices.Clone(r.Headers)
+		for i := range r.Headers {
+			r.Headers[i].Value = bytes.Clone(r.Headers[i].Value)
+		}
 		kept = append(kept, r)
 	}
 	return kept

@@ -31,7 +31,7 @@ func (b *bench) footprint(ctx context.Context) error {
 	}
 	size := float64(info.Size()) / 1e6
 	b.table.atMost("binary, stripped", fmt.Sprintf("%.1f MB", size), size, barBinaryMB)
-	for _, measure := range []func(context.Context) error{b.idle, b.draining, b.giant} {
+	for _, measure := range []func(context.Context) error{b.idle, b.draining} {
 		if err := measure(ctx); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ module github.com/stackjoin/stackjoin/test/bench
 go 1.26.7
 
 require (
+	github.com/klauspost/compress v1.20.3
 	github.com/prometheus/prometheus v0.316.0
 	github.com/stackjoin/stackjoin v0.0.0
 	github.com/twmb/franz-go v1.22.2
@@ -18,7 +19,6 @@ require (
 	github.com/golang/snappy v1.0.0 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/grafana/regexp v0.0.0-20250905093917-f7b3be9d1853 // indirect
-	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/osquery/osquery-go v0.0.0-20260630173615-eb39ad3443df // indirect

@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 		name    string
 		measure func(context.Context) error
 	}{
-		{"footprint", b.footprint}, {"spool", b.spool}, {"socket", b.socket}, {"latency", b.latency}, {"connections", b.connections},
+		{"footprint", b.footprint}, {"giant", b.giant}, {"spool", b.spool}, {"socket", b.socket}, {"latency", b.latency}, {"connections", b.connections},
 	} {
 		if len(args) > 0 && !slices.Contains(args, part.name) {
 			continue

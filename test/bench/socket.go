@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stackjoin/stackjoin/internal/loggertest"
@@ -157,7 +158,7 @@ func producerChild(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("number of rows: %w", err)
 	}
-	codec := kgo.ZstdCompression()
+	codec := kgo.ZstdCompression().WithLevel(int(zstd.SpeedFastest)) // as the sink's
 	if args[1] == "snappy" {
 		codec = kgo.SnappyCompression()
 	}

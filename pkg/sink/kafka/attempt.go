@@ -28,21 +28,19 @@ type attempt struct {
 
 func newAttempt(ctx context.Context, s *Sink, client *kgo.Client, batch []sink.Record) *attempt {
 	a := &attempt{ctx: ctx, sink: s, client: client, recs: make([]kgo.Record, len(batch)), errs: make([]error, len(batch))}
+	n := 0
+	for i := range batch {
+		n += len(batch[i].Headers)
+	}
+	headers := make([]kgo.RecordHeader, 0, n) // one for all, of which each record has its part
 	for i, r := range batch {
-		a.recs[i] = kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.Time, Headers: headers(r.Headers)}
+		start := len(headers)
+		for _, h := range r.Headers {
+			headers = append(headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		}
+		a.recs[i] = kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.Time, Headers: headers[start:len(headers):len(headers)]}
 	}
 	return a
-}
-
-func headers(in []sink.Header) []kgo.RecordHeader {
-	if len(in) == 0 {
-		return nil
-	}
-	out := make([]kgo.RecordHeader, len(in))
-	for i, h := range in {
-		out[i] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
-	}
-	return out
 }
 
 // run sends the records chunk by chunk and stops at the first chunk of which

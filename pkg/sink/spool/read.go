@@ -148,6 +148,7 @@ func (s *Spool) tryNext() (f Frame, ok bool, more <-chan struct{}, err error) {
 			return Frame{}, false, nil, err
 		}
 		if !moved {
+			r.scanner.forgetGiant()
 			return Frame{}, false, more, nil
 		}
 	}

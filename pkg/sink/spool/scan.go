@@ -20,6 +20,14 @@ type scanner struct {
 	damaged func(from, to int64)
 }
 
+// forgetGiant lets go of what a very large call was read into: the next may be
+// hours away.
+func (s *scanner) forgetGiant() {
+	if cap(s.window) > 1<<20 {
+		s.window, s.base = nil, 0
+	}
+}
+
 // windowSize is how much is read at once.
 const windowSize = 64 << 10
 
