@@ -26,9 +26,6 @@ import (
 	"github.com/stackjoin/stackjoin/internal/osqueryd"
 )
 
-// patience is how long anything that must happen may take on a loaded machine.
-const patience = time.Minute
-
 // program is logger-ext's path, built once.
 var program string
 

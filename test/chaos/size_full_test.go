@@ -11,4 +11,7 @@ const (
 	quotaBytes = 1 << 30
 	// pingLimit is how long a ping may take in a small quota.
 	pingLimit = time.Second
+	// patience is how long what must happen may take: what three minutes leave
+	// behind goes out at max_cpu, after a random wait.
+	patience = 10 * time.Minute
 )

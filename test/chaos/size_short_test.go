@@ -11,4 +11,6 @@ const (
 	quotaBytes = 256 << 20
 	// pingLimit is half of what osqueryd waits: other tests run beside these.
 	pingLimit = 5 * time.Second
+	// patience is how long what must happen may take on a loaded machine.
+	patience = time.Minute
 )
