@@ -1,6 +1,8 @@
 package enrich
 
 import (
+	"encoding/binary"
+	"fmt"
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/event"
@@ -44,26 +46,70 @@ func seconds(v event.Value) (time.Time, bool) {
 	return time.Unix(n, 0).UTC(), true
 }
 
-// clocks are the hosts' clocks: the highest event time of each, so that one
-// host's bad clock or backlog moves nobody else.
-type clocks map[Host]time.Time
-
-// advance moves the host's clock to the event. An event that claims to be more
-// than an hour ahead of when its row was spooled, or failing that appended, is
-// clamped to that: sane is then false. It never moves back.
-func (c clocks) advance(e *Event) (now time.Time, moved, sane bool) {
-	t, sane := e.Time, true
+// sane is the event's time for windows and clocks: one that claims to be more than
+// an hour ahead of when its row was spooled, or failing that appended, is clamped
+// to that.
+func sane(e *Event) (t time.Time, ok bool) {
 	witness := e.Appended
 	if e.Delivered && !e.Delivery.Spooled.IsZero() {
 		witness = e.Delivery.Spooled
 	}
-	if !witness.IsZero() && t.After(witness.Add(absurd)) {
-		t, sane = witness, false
+	if !witness.IsZero() && e.Time.After(witness.Add(absurd)) {
+		return witness, false
 	}
-	now = c[e.Host]
-	if !t.After(now) {
-		return now, false, sane
+	return e.Time, true
+}
+
+// clocks are the hosts' clocks: the highest event time of each, so that one host's
+// bad clock or backlog moves nobody else, and an outage of ours ages nobody.
+type clocks struct {
+	hosts map[Host]time.Time
+	moved map[Host]bool // since the last seal
+	state State
+}
+
+func newClocks(state State) clocks {
+	return clocks{hosts: map[Host]time.Time{}, moved: map[Host]bool{}, state: state}
+}
+
+// now is the host's time, zero before its first row.
+func (c *clocks) now(host Host) (time.Time, error) {
+	if now, ok := c.hosts[host]; ok || c.state == nil {
+		return now, nil
 	}
-	c[e.Host] = t
-	return t, true, sane
+	b, err := c.state.Get(host, []byte(clockKey))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("clock of %s: %w", host, err)
+	}
+	var now time.Time
+	if len(b) == 8 {
+		now = time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC()
+	}
+	c.hosts[host] = now
+	return now, nil
+}
+
+// advance moves the host's clock to t, never back.
+func (c *clocks) advance(host Host, t time.Time) (moved bool, err error) {
+	now, err := c.now(host)
+	if err != nil || !t.After(now) {
+		return false, err
+	}
+	c.hosts[host], c.moved[host] = t, true
+	return true, nil
+}
+
+// seal writes the clocks that moved.
+func (c *clocks) seal() error {
+	if c.state == nil {
+		return nil
+	}
+	for host := range c.moved {
+		b := binary.BigEndian.AppendUint64(nil, uint64(c.hosts[host].UnixNano()))
+		if err := c.state.Put(host, []byte(clockKey), b); err != nil {
+			return fmt.Errorf("clock of %s: %w", host, err)
+		}
+	}
+	clear(c.moved)
+	return nil
 }

@@ -1,6 +1,8 @@
 package enrich
 
 import (
+	"hash/maphash"
+	"math/bits"
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/event"
@@ -28,6 +30,14 @@ var shapes = [...]shape{{8, 64, 8 << 10}, {4, 64, 8 << 10}, {1, 32, 2 << 10}, {0
 // AppendEnriched appends the event's row with its enrichment as the last
 // member. The row's own members are its bytes as they were.
 func AppendEnriched(dst []byte, e *Event, ingested time.Time) []byte {
+	dst, _ = appendEnriched(dst, e, ingested, maphash.Seed{}, false)
+	return dst
+}
+
+// appendEnriched is AppendEnriched; where asked it also returns a number that
+// stands for what the joins told of the event: all but when and how often it was
+// told, and which feeds know of it today. It is compared within one process only.
+func appendEnriched(dst []byte, e *Event, ingested time.Time, seed maphash.Seed, asked bool) (_ []byte, answer uint64) {
 	dst = append(dst, e.Raw[:len(e.Raw)-1]...)
 	if len(e.Raw) > 2 {
 		dst = append(dst, ',')
@@ -35,42 +45,55 @@ func AppendEnriched(dst []byte, e *Event, ingested time.Time) []byte {
 	dst = append(dst, `"enrichment":`...)
 	start := len(dst)
 	for _, sh := range shapes {
-		dst = appendEnrichment(dst[:start], e, ingested, sh)
+		var joined [2]span
+		dst, joined = appendEnrichment(dst[:start], e, ingested, sh)
 		if len(dst)-start <= maxEnrichment {
+			if asked {
+				answer = maphash.Bytes(seed, dst[joined[0].from:joined[0].to]) ^ bits.RotateLeft64(maphash.Bytes(seed, dst[joined[1].from:joined[1].to]), 1)
+			}
 			break
 		}
 	}
-	return append(dst, '}')
+	return append(dst, '}'), answer
 }
 
-func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) []byte {
+// span is a part of what was written.
+type span struct{ from, to int }
+
+// appendEnrichment returns with dst the parts of it that the joins answered.
+func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) ([]byte, [2]span) {
+	var joined [2]span
 	w := writer{b: dst, limit: sh.text}
 	w.open('{')
 	w.text("schema", SchemaEnriched)
 	w.time("@timestamp", e.Time)
 	w.text("time_source", string(e.TimeSource))
 	w.eventObject(e, ingested)
+	joined[0].from = len(w.b)
 	w.hostObject(e)
 	w.process(e, sh.ancestors)
 	w.user(e)
 	w.network(e)
 	w.names(e)
 	w.file(e)
+	joined[0].to = len(w.b)
 	w.threats(e, sh.threats)
 	w.related(e)
+	joined[1].from = len(w.b)
 	w.gaps(e)
 	w.evidence(e)
+	joined[1].to = len(w.b)
 	if w.cut {
 		w.truth("truncated", true)
 	}
 	w.close('}')
-	return w.b
+	return w.b, joined
 }
 
 func (w *writer) eventObject(e *Event, ingested time.Time) {
 	w.object("event")
 	w.text("id", e.ID)
-	w.number("revision", 0)
+	w.number("revision", int64(e.Revision))
 	w.text("kind", ecsKind(e))
 	w.texts("category", ecsCategory(e.Kind))
 	w.texts("type", ecsType(e))

@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -60,6 +61,16 @@ type Event struct {
 	// Appended is when the record became readable to us; zero for files.
 	Appended time.Time
 
+	// Revision is 0 at first, and one more each time better evidence changed what
+	// was told of the event.
+	Revision int
+
+	// Learned is what the event taught a join: whoever waits for that is asked
+	// about again. Joins set it in OnEvent.
+	Learned Learned
+	// asked are the pids that joins looked for, one bit for each of 64 classes.
+	asked uint64
+
 	// What the joins answered.
 	Process *Process
 	Threats []Threat
@@ -91,6 +102,26 @@ func (e *Event) Int(f event.Field) (int64, bool) {
 	return v.Int()
 }
 
+// Ask notes that the event's answer depends on who had this pid.
+func (e *Event) Ask(pid int64) { e.asked |= classOf(pid) }
+
+// classOf spreads pids, which are given one after the other, over the bits.
+func classOf(pid int64) uint64 { return 1 << (uint64(pid) * 0x9e3779b97f4a7c15 >> 58) }
+
+// Learned is what one event taught the joins about its host, and from when on that
+// holds: events that happened earlier need not be asked about again.
+type Learned struct {
+	// PID has another answer from Since on; 0 means none has.
+	PID int64
+	// Addresses have another name from Since on.
+	Addresses []netip.Addr
+	// Session tells that who is logged in, or what a user is called, changed.
+	Session bool
+	Since   time.Time
+}
+
+func (l *Learned) nothing() bool { return l.PID == 0 && len(l.Addresses) == 0 && !l.Session }
+
 // AddGap notes what could not be known, once per question.
 func (e *Event) AddGap(question, reason string) {
 	for _, g := range e.Gaps {
@@ -113,6 +144,7 @@ type Gap struct {
 const (
 	ProcessUnknown  = "process_unknown"  // no process of that pid was seen to start before the event
 	ProcessMismatch = "process_mismatch" // the pid's process has another path than the event says
+	NameUnknown     = "name_unknown"     // no name was seen to resolve to the address, and the host's names are seen
 	ParentUnknown   = "parent_unknown"   // an ancestor's start was not seen
 	FeedUnavailable = "feed_unavailable" // a feed never loaded
 	HostUnknown     = "host_unknown"     // the row does not say which host it is from

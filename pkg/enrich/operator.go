@@ -30,6 +30,13 @@ type Operator interface {
 	OnTime(host Host, now time.Time, out *Out) error
 }
 
+// Answerer is an Operator that takes something from events it also answers for. Its
+// Answer gives such an event, which it has taken before, its answer of today and
+// keeps nothing. An Operator without it is asked by OnEvent.
+type Answerer interface {
+	Answer(e *Event) error
+}
+
 // Side is a record about a host that did not arrive keyed by it: CloudTrail, a
 // sensor's line, a late fact, a tick.
 type Side struct {

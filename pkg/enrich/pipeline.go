@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -24,6 +25,9 @@ type Stats struct {
 	DeadLetters int64
 	Matches     int64
 	Gaps        map[string]int64
+	// Revised counts events told again, and WaitCut those that were given up early
+	// because too much waited.
+	Revised, WaitCut int64
 	// ClockClamped counts rows whose time was too absurd to move a clock.
 	ClockClamped int64
 }
@@ -37,6 +41,8 @@ func (s *Stats) Add(o Stats) {
 	s.DeadLetters += o.DeadLetters
 	s.Matches += o.Matches
 	s.ClockClamped += o.ClockClamped
+	s.Revised += o.Revised
+	s.WaitCut += o.WaitCut
 	for kind, n := range o.Rows {
 		s.Rows[kind] += n
 	}
@@ -52,18 +58,30 @@ type Pipeline struct {
 	operators []Operator
 	lookups   []Enricher
 	clocks    clocks
+	waits     *waits // nil when every event is told once, at once
 	stats     Stats
 	event     Event
 	row       []byte
-	now       func() time.Time
+	// again and value are for events that are told later, or once more.
+	again Event
+	value []byte
+	now   func() time.Time
 }
 
-// NewPipeline builds a pipeline that owns the operators; lookups are shared.
+// NewPipeline builds a pipeline that owns the operators; lookups are shared. It
+// tells every event once, at once, until Wait is called.
 func NewPipeline(lenses *event.Lenses, operators []Operator, lookups []Enricher) *Pipeline {
 	return &Pipeline{
 		finder: event.NewFinder(lenses), operators: operators, lookups: lookups,
-		clocks: clocks{}, stats: NewStats(), now: time.Now,
+		clocks: newClocks(nil), stats: NewStats(), now: time.Now,
 	}
+}
+
+// Wait makes the pipeline hold events for answers that later rows may bring, and
+// tell them again when a better answer comes. What a restart needs of this, and the
+// hosts' clocks, goes to state. It is called before Process.
+func (p *Pipeline) Wait(cfg Waiting, state State) {
+	p.waits, p.clocks = newWaits(cfg, state), newClocks(state)
 }
 
 // TakeStats returns the counts since it was last called.
@@ -79,30 +97,48 @@ func (p *Pipeline) TakeStats() Stats {
 // in again.
 func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 	p.stats.Records++
-	e := &p.event
+	if p.waits != nil {
+		p.waits.arrivals(in.Position.Topic).next = in.Position.Offset + 1
+	}
+	err := p.rows(&p.event, in, func(sub int) error { return p.step(ctx, in, sub, out) })
+	var none *noRowError
+	if errors.As(err, &none) {
+		p.stats.DeadLetters++
+		out.Add(deadLetter(in, "malformed", none.cause.Error(), p.now()))
+		return nil
+	}
+	return err
+}
+
+// noRowError tells that a record is no row of osquery's.
+type noRowError struct{ cause error }
+
+func (e *noRowError) Error() string { return "no row of osquery's: " + e.cause.Error() }
+
+// rows parses each row of a record into e, and calls visit with the row's number in
+// the record, or with -1 when the record is the row.
+func (p *Pipeline) rows(e *Event, in Input, visit func(sub int) error) error {
 	err := e.Parse(in.Value)
 	if err == nil && e.Dirty { // shipped by others, who do not mend
 		p.row = event.AppendMended(p.row[:0], e.Raw)
 		err = e.Parse(p.row)
 	}
 	if err == nil && (e.HasColumns || e.Delivered || !e.Severity.Empty()) {
-		return p.step(ctx, in, -1, out)
+		return visit(-1)
 	}
 	var rows *event.Rows
 	if err == nil {
 		rows, err = event.SplitResult(in.Value)
 	}
 	if err != nil {
-		p.stats.DeadLetters++
-		out.Add(deadLetter(in, "malformed", err.Error(), p.now()))
-		return nil
+		return &noRowError{err}
 	}
 	for i := range rows.Records() {
 		p.row = rows.AppendRow(p.row[:0], i)
 		if err := e.Parse(p.row); err != nil {
 			return fmt.Errorf("row %d of %s: %w", i, in.Position, err)
 		}
-		if err := p.step(ctx, in, i, out); err != nil {
+		if err := visit(i); err != nil {
 			return err
 		}
 	}
@@ -114,37 +150,79 @@ func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 func (p *Pipeline) step(ctx context.Context, in Input, sub int, out *Out) error {
 	e := &p.event
 	p.identify(e, in, sub)
+	at, ok := sane(e)
+	if !ok {
+		p.stats.ClockClamped++
+	}
+	moved, err := p.clocks.advance(e.Host, at)
+	if err != nil {
+		return err
+	}
 	for _, op := range p.operators {
 		if err := op.OnEvent(e, out); err != nil {
 			return fmt.Errorf("event %s: %w", e.ID, err)
 		}
 	}
+	if err := p.lookup(ctx, e); err != nil {
+		return err
+	}
+	p.count(e)
+	if err := p.tell(ctx, e, at, sub, out); err != nil {
+		return err
+	}
+	if err := p.learn(ctx, e, out); err != nil || !moved {
+		return err
+	}
+	return p.tick(ctx, e.Host, at, out)
+}
+
+func (p *Pipeline) lookup(ctx context.Context, e *Event) error {
 	for _, l := range p.lookups {
 		if err := l.Enrich(ctx, e); err != nil {
 			return fmt.Errorf("event %s: %s: %w", e.ID, l.Name(), err)
 		}
 	}
-	p.count(e)
-	value := AppendEnriched(make([]byte, 0, len(e.Raw)+1024), e, p.now())
-	out.Add(Output{Stream: Enriched, Key: []byte(e.Host), Value: value, ID: e.ID, Kind: string(e.Kind), Schema: SchemaEnriched})
-	return p.tick(e, out)
+	return nil
 }
 
-// tick tells the operators when the event moved its host's clock.
-func (p *Pipeline) tick(e *Event, out *Out) error {
-	now, moved, sane := p.clocks.advance(e)
-	if !sane {
-		p.stats.ClockClamped++
+// tell writes the event, unless it is held.
+func (p *Pipeline) tell(ctx context.Context, e *Event, at time.Time, sub int, out *Out) error {
+	var kept *pending
+	if p.waits != nil {
+		now, err := p.clocks.now(e.Host)
+		if err != nil {
+			return err
+		}
+		kept = p.waits.add(e, at, now, p.now(), sub)
 	}
-	if !moved {
+	if kept == nil {
+		out.Add(p.output(e, AppendEnriched(make([]byte, 0, len(e.Raw)+1024), e, p.now())))
 		return nil
 	}
-	for _, op := range p.operators {
-		if err := op.OnTime(e.Host, now, out); err != nil {
-			return fmt.Errorf("clock of %s: %w", e.Host, err)
+	if !kept.held {
+		value, answer := appendEnriched(make([]byte, 0, len(e.Raw)+1024), e, p.now(), p.waits.seed, true)
+		out.Add(p.output(e, value))
+		kept.answer = answer
+		if err := p.waits.told(kept, !open(e)); err != nil {
+			return err
 		}
 	}
-	return nil
+	return p.relieve(ctx, out)
+}
+
+func (p *Pipeline) output(e *Event, value []byte) Output {
+	return Output{Stream: Enriched, Key: []byte(e.Host), Value: value, ID: e.ID, Kind: string(e.Kind), Schema: SchemaEnriched}
+}
+
+// tick tells the operators that the host's clock moved, and lets go of what has
+// left the window.
+func (p *Pipeline) tick(ctx context.Context, host Host, now time.Time, out *Out) error {
+	for _, op := range p.operators {
+		if err := op.OnTime(host, now, out); err != nil {
+			return fmt.Errorf("clock of %s: %w", host, err)
+		}
+	}
+	return p.release(ctx, host, now, out)
 }
 
 func (p *Pipeline) count(e *Event) {

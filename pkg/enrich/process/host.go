@@ -102,6 +102,15 @@ func (h *host) add(v *version) *version {
 	return settle(versions, v)
 }
 
+// kept returns the version that v was kept as, or v when it was forgotten.
+func (h *host) kept(v *version) *version {
+	versions := h.pids[v.pid]
+	if i := slices.IndexFunc(versions, func(old *version) bool { return old.id == v.id }); i >= 0 {
+		return settle(versions, versions[i])
+	}
+	return v
+}
+
 // settle returns the version that v's execution is known by: the exec row's where
 // `processes` tells of the same start and program, the nearest of several.
 func settle(versions []*version, v *version) *version {

@@ -120,8 +120,28 @@ func (o *Operator) take(h *host, e *enrich.Event, pid int64) {
 	if over := h.count - o.cfg.MaxPerHost; over > 0 {
 		o.evicted += int64(h.evict(over + o.cfg.MaxPerHost/16))
 	}
+	e.Ask(pid)
+	e.Learned.PID, e.Learned.Since = pid, v.start
 	e.Process = v.describe()
 	o.ancestry(h, e, v)
+}
+
+// Answer implements enrich.Answerer.
+func (o *Operator) Answer(e *enrich.Event) error {
+	pid, ok := e.Int(event.PID)
+	if e.Host == "" || !ok || pid <= 0 || e.Lens.Inventory {
+		return nil
+	}
+	h := o.host(e.Host)
+	if e.Kind != event.Process || !starts(e) {
+		o.answer(h, e, pid)
+		return nil
+	}
+	v := h.kept(o.version(h, e, pid))
+	e.Ask(pid)
+	e.Process = v.describe()
+	o.ancestry(h, e, v)
+	return nil
 }
 
 // starts tells whether a process row means that its pid started to run its
@@ -170,6 +190,7 @@ func (o *Operator) version(h *host, e *enrich.Event, pid int64) *version {
 
 // answer gives the event the process that had its pid when it happened.
 func (o *Operator) answer(h *host, e *enrich.Event, pid int64) {
+	e.Ask(pid)
 	v, contradicted := h.find(pid, e.Time, ownPath(e))
 	if v == nil {
 		reason := enrich.ProcessUnknown
@@ -198,6 +219,7 @@ func (o *Operator) ancestry(h *host, e *enrich.Event, v *version) {
 		if v.pid == 1 || v.parent <= 0 {
 			return
 		}
+		e.Ask(v.parent)
 		parent, _ := h.find(v.parent, v.start, "")
 		if parent == nil || parent == v {
 			e.AddGap("ancestry", enrich.ParentUnknown)

@@ -1,0 +1,200 @@
+package enrich
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// learn asks again about the events that what e taught the joins can change.
+func (p *Pipeline) learn(ctx context.Context, e *Event, out *Out) error {
+	if p.waits == nil || e.Learned.nothing() || p.waits.hosts[e.Host] == nil {
+		return nil
+	}
+	learned, id := e.Learned, e.ID
+	for _, kept := range p.waits.hosts[e.Host].since(learned.Since) {
+		if kept.id == id || !kept.touched(&learned) {
+			continue
+		}
+		if err := p.revise(ctx, kept, false, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release tells what is held and has left its host's window, and forgets it with
+// all else that can no longer change.
+func (p *Pipeline) release(ctx context.Context, host Host, now time.Time, out *Out) error {
+	if p.waits == nil || p.waits.hosts[host] == nil {
+		return nil
+	}
+	for _, kept := range p.waits.hosts[host].before(now.Add(-p.waits.cfg.Wait)) {
+		if err := p.letGo(ctx, kept, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pipeline) letGo(ctx context.Context, kept *pending, out *Out) error {
+	if kept.held {
+		if err := p.revise(ctx, kept, true, out); err != nil {
+			return err
+		}
+	}
+	return p.waits.drop(kept)
+}
+
+// relieve gives up the oldest while too much waits.
+func (p *Pipeline) relieve(ctx context.Context, out *Out) error {
+	for p.waits.bytes > p.waits.cfg.MaxBytes {
+		kept := p.waits.oldest()
+		if kept == nil {
+			return nil
+		}
+		p.waits.hosts[kept.host].remove(kept)
+		if err := p.letGo(ctx, kept, out); err != nil {
+			return err
+		}
+		p.stats.WaitCut++
+	}
+	return nil
+}
+
+// OnIdle tells what was held for as long as the window by our own clock, because its
+// host has gone silent. It can still be told again. The caller calls it every second
+// or so, whether records come or not.
+func (p *Pipeline) OnIdle(ctx context.Context, out *Out) error {
+	if p.waits == nil {
+		return nil
+	}
+	if err := p.overdue(ctx, p.waits.parked, out); err != nil {
+		return err
+	}
+	for _, came := range p.waits.topics {
+		if err := p.overdue(ctx, came.all, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overdue tells those of all, which are in the order they came, that were held for
+// as long as the window.
+func (p *Pipeline) overdue(ctx context.Context, all []*pending, out *Out) error {
+	edge := p.now().Add(-p.waits.cfg.Wait)
+	for _, kept := range all {
+		if kept.taken.After(edge) {
+			return nil
+		}
+		if kept.gone || !kept.held {
+			continue
+		}
+		if err := p.revise(ctx, kept, true, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Finish tells all that is held: no more input will come.
+func (p *Pipeline) Finish(ctx context.Context, out *Out) error {
+	if p.waits == nil {
+		return nil
+	}
+	for kept := p.waits.oldest(); kept != nil; kept = p.waits.oldest() {
+		p.waits.hosts[kept.host].remove(kept)
+		if err := p.letGo(ctx, kept, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Seal writes to the state what is kept in memory between commits. It is called
+// after the last record of a transaction and before its commit.
+func (p *Pipeline) Seal() error {
+	if p.waits == nil {
+		return nil
+	}
+	if err := p.clocks.seal(); err != nil {
+		return err
+	}
+	return p.waits.seal(p.now())
+}
+
+// revise asks once more about a kept event. It writes a revision when the answer is
+// another one; a held one when it is answered, or forced.
+func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *Out) error {
+	e := &p.again
+	if err := e.Parse(kept.row); err != nil {
+		return fmt.Errorf("event %s: %w", kept.id, err)
+	}
+	p.identify(e, Input{Position: kept.position, Appended: kept.appended}, kept.sub)
+	if err := p.answer(ctx, e); err != nil {
+		return err
+	}
+	kept.asked = e.asked
+	if kept.held && open(e) && !forced {
+		return nil
+	}
+	revision := kept.revision
+	if !kept.held {
+		revision++
+	}
+	e.Revision = revision
+	var answer uint64
+	p.value, answer = appendEnriched(p.value[:0], e, p.now(), p.waits.seed, true)
+	if !kept.held && answer == kept.answer {
+		return nil
+	}
+	if revision > 0 {
+		p.stats.Revised++
+	}
+	out.Add(p.output(e, append([]byte(nil), p.value...)))
+	kept.revision, kept.answer = revision, answer
+	return p.waits.told(kept, !open(e))
+}
+
+// answer asks the joins and lookups about an event that was taken before.
+func (p *Pipeline) answer(ctx context.Context, e *Event) error {
+	for _, op := range p.operators {
+		var err error
+		if a, ok := op.(Answerer); ok {
+			err = a.Answer(e)
+		} else {
+			err = op.OnEvent(e, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("event %s: %w", e.ID, err)
+		}
+	}
+	return p.lookup(ctx, e)
+}
+
+// Waits is what waits in a pipeline at one moment.
+type Waits struct {
+	// Held events are not told yet, Kept ones may change; Bytes is their memory.
+	Held, Kept int
+	Bytes      int64
+	// Oldest is when the first of them was taken.
+	Oldest time.Time
+}
+
+// Waits counts what waits.
+func (p *Pipeline) Waits() (w Waits) {
+	if p.waits == nil {
+		return w
+	}
+	w.Kept, w.Bytes = len(p.waits.ids), p.waits.bytes
+	for _, kept := range p.waits.ids {
+		if kept.held {
+			w.Held++
+		}
+		if w.Oldest.IsZero() || kept.taken.Before(w.Oldest) {
+			w.Oldest = kept.taken
+		}
+	}
+	return w
+}
