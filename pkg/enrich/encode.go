@@ -256,19 +256,35 @@ func (w *writer) gaps(e *Event) {
 	w.close(']')
 }
 
-// evidence tells where the row was read and how late: from the event to the
-// append where there was one.
+// evidence tells which rows made the record, where they were read and how late: from
+// the event to the append where there was one. The event's own row is the first.
 func (w *writer) evidence(e *Event) {
+	own := Evidence{Position: e.Position}
+	if !e.Appended.IsZero() && !e.Time.IsZero() {
+		own.Lateness = e.Appended.Sub(e.Time)
+	}
 	w.array("evidence")
+	w.proof(&own)
+	for i := range e.Evidence[:min(len(e.Evidence), maxEvidence)] {
+		w.proof(&e.Evidence[i])
+	}
+	w.close(']')
+}
+
+// maxEvidence is more than a process, its ancestors as they are told, a session and
+// a name have.
+const maxEvidence = 32
+
+func (w *writer) proof(p *Evidence) {
 	w.item()
 	w.open('{')
-	w.place(e.Position)
-	seen := e.Appended
-	if !seen.IsZero() && !e.Time.IsZero() {
-		w.number("lateness_ms", seen.Sub(e.Time).Milliseconds())
+	w.text("for", p.For)
+	w.text("id", p.ID)
+	w.place(p.Position)
+	if p.Lateness != 0 {
+		w.number("lateness_ms", p.Lateness.Milliseconds())
 	}
 	w.close('}')
-	w.close(']')
 }
 
 func (w *writer) place(p Position) {

@@ -72,9 +72,21 @@ type Event struct {
 	asked uint64
 
 	// What the joins answered.
-	Process *Process
-	Threats []Threat
-	Gaps    []Gap
+	Process  *Process
+	Threats  []Threat
+	Gaps     []Gap
+	Evidence []Evidence
+}
+
+// Evidence is a row, other than the event's own, that made part of an answer.
+type Evidence struct {
+	// For is the part: "process", "ancestor", "session", "name".
+	For string
+	// ID is that of what the row told: an entity, a login, a name.
+	ID       string
+	Position Position
+	// Lateness is how long after it happened the row could be read.
+	Lateness time.Duration
 }
 
 // Field returns the value of the column that answers for f under the event's
