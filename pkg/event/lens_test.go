@@ -66,7 +66,7 @@ func TestLensesOnRealRows(t *testing.T) {
 		{airbnb, "pack_incident-response_last", "last", event.Login, true, answers{event.PID: "12345", event.Time: "1581542540"}},
 		{airbnb, "...", "shell_history", event.Inventory, true, answers{event.CommandLine: "ls -lha"}},
 		{results, "pack_incident-response_process_memory", "", event.Other, true, answers{event.PID: "-", event.Path: "-"}},
-		{results, "pack_incident-response_mounts", "", event.Other, true, answers{event.Path: "-"}},
+		{results, "pack_incident-response_mounts", "mounts", event.Inventory, true, answers{event.Path: "-", event.MountPath: "/etc", event.FileSystem: "xfs"}},
 	} {
 		t.Run(test.query, func(t *testing.T) {
 			row := realRow(t, test.path, test.query)

@@ -36,11 +36,16 @@ type Row struct {
 	// none.
 	Delivered bool
 	Delivery  Delivery
+	// Sensor tells that the row is a network sensor's record, read by
+	// ParseSensor: Query then names the record, and Columns are its members.
+	Sensor bool
 
 	// top holds the members that have no field here.
 	top []Column
 	// last is the delivery read last, whose strings the next is likely to have.
 	last Delivery
+	// names holds the dotted names of a sensor's nested members.
+	names []byte
 }
 
 // Column returns the value of the column called name. Of two with one name the
@@ -84,7 +89,7 @@ func (r *Row) Parse(raw []byte) error {
 }
 
 func (r *Row) reset() {
-	*r = Row{Columns: r.Columns[:0], Decorations: r.Decorations[:0], top: r.top[:0], last: r.last}
+	*r = Row{Columns: r.Columns[:0], Decorations: r.Decorations[:0], top: r.top[:0], last: r.last, names: r.names[:0]}
 }
 
 func (r *Row) parse(s *scanner) error {

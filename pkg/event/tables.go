@@ -1,7 +1,8 @@
 package event
 
 // Column names and their meaning are those of osquery 5.23's table specs
-// (specs/ in its repository); what the tables do not say, no lens answers.
+// (specs/ in its repository) and, for win_*, of EclecticIQ's Windows extension;
+// what the tables do not say, no lens answers.
 
 // table starts a lens: kind, then the columns a row must have when its query
 // bears the table's name.
@@ -21,16 +22,28 @@ func (l *Lens) inventory() *Lens {
 	return l
 }
 
-// with maps fields to columns.
+// with maps fields to columns. A time is in seconds.
 func (l *Lens) with(columns map[Field]string) *Lens {
 	for f, name := range columns {
 		l.columns[f] = name
+		if f == Time {
+			l.times = append(l.times, timeColumn{name, Seconds})
+		}
+	}
+	return l
+}
+
+// timed adds columns that tell when, for rows without those before.
+func (l *Lens) timed(columns ...timeColumn) *Lens {
+	l.times = append(l.times, columns...)
+	if l.columns[Time] == "" {
+		l.columns[Time] = l.times[0].name
 	}
 	return l
 }
 
 func tables() []*Lens {
-	return concat(processTables(), socketTables(), nameTables(), fileTables(), loginTables())
+	return concat(processTables(), windowsProcessTables(), socketTables(), nameTables(), fileTables(), loginTables(), hostTables(), cloudTables())
 }
 
 func concat(lists ...[]*Lens) (all []*Lens) {
@@ -44,15 +57,44 @@ func processTables() []*Lens {
 	owner := map[Field]string{PID: "pid", ParentPID: "parent", Path: "path", CommandLine: "cmdline", UID: "uid", GID: "gid"}
 	event := map[Field]string{Time: "time", EID: "eid", WorkingDirectory: "cwd"}
 	return []*Lens{
-		table("process_events", Process, "pid", "path").known("pid", "parent", "path", "cmdline", "time", "auid").
-			with(owner).with(event).with(map[Field]string{AuditUID: "auid", Syscall: "syscall"}),
+		table("process_events", Process, "pid", "path").known("pid", "parent", "path", "cmdline", "time", "auid").with(owner).with(event).
+			with(map[Field]string{AuditUID: "auid", EffectiveUID: "euid", Syscall: "syscall", Uptime: "uptime"}),
+		// ntime counts from the host's boot, so it is no time of ours.
 		table("bpf_process_events", Process, "pid", "path").known("pid", "parent", "path", "cmdline", "ntime", "probe_error").
-			with(owner).with(event).with(map[Field]string{Syscall: "syscall"}),
+			with(owner).with(event).with(map[Field]string{Syscall: "syscall", ExitCode: "exit_code"}),
 		table("es_process_events", Process, "pid", "path", "event_type").known("pid", "parent", "path", "event_type", "global_seq_num", "cdhash").
-			with(owner).with(event).with(map[Field]string{Syscall: "event_type", UserName: "username"}),
-		table("processes", Process, "pid").known("pid", "parent", "path", "cmdline", "start_time", "resident_size").
-			with(owner).with(map[Field]string{StartTime: "start_time", WorkingDirectory: "cwd", UserName: "username"}).inventory(),
+			with(owner).with(event).with(map[Field]string{
+			Syscall: "event_type", UserName: "username", EffectiveUID: "euid", ExitCode: "exit_code", ChildPID: "child_pid",
+			PIDVersion: "pidversion", ParentPIDVersion: "parent_pidversion",
+		}),
+		table("processes", Process, "pid").known("pid", "parent", "path", "cmdline", "start_time", "resident_size").with(owner).
+			with(map[Field]string{
+				StartTime: "start_time", WorkingDirectory: "cwd", UserName: "username", EffectiveUID: "euid", CgroupPath: "cgroup_path",
+			}).inventory(),
 	}
+}
+
+func windowsProcessTables() []*Lens {
+	return []*Lens{
+		// Its process_sequence_number is no identity: osquery writes the parent's there.
+		table("process_etw_events", Process, "pid", "path").known("type", "pid", "ppid", "path", "token_elevation_type", "mandatory_label").
+			with(map[Field]string{
+				PID: "pid", ParentPID: "ppid", Path: "path", CommandLine: "cmdline", UserName: "username", ExitCode: "exit_code",
+				Syscall: "type", EID: "eid", Time: "time",
+			}).timed(etwTimes()...),
+		// The eid of win_* tables is random: it orders nothing.
+		table("win_process_events", Process, "pid", "path").known("pid", "process_guid", "path", "cmdline", "parent_pid", "owner_uid").
+			with(map[Field]string{
+				PID: "pid", ProcessGUID: "process_guid", Path: "path", CommandLine: "cmdline", ParentPID: "parent_pid",
+				ParentGUID: "parent_process_guid", ParentPath: "parent_path", UserName: "owner_uid", Syscall: "action", Time: "time",
+			}),
+	}
+}
+
+// etwTimes are the other columns in which ETW tables tell when: osquery leaves
+// `time` out of SELECT *, and writes seconds into datetime.
+func etwTimes() []timeColumn {
+	return []timeColumn{{"datetime", Seconds}, {"datetime", RFC3339}, {"time_windows", FileTime}}
 }
 
 func socketTables() []*Lens {
@@ -64,9 +106,11 @@ func socketTables() []*Lens {
 	event := map[Field]string{Path: "path", Time: "time", EID: "eid"}
 	return []*Lens{
 		table("socket_events", Socket, "pid", "remote_address").known("action", "pid", "remote_address", "remote_port", "time").
-			with(ends).with(event).with(map[Field]string{Verb: "action", Outcome: "status", AuditUID: "auid"}),
+			with(ends).with(event).with(map[Field]string{Verb: "action", Outcome: "status", AuditUID: "auid", Uptime: "uptime"}),
 		table("bpf_socket_events", Socket, "pid", "remote_address").known("syscall", "pid", "remote_address", "remote_port", "probe_error").
-			with(ends).with(event).with(map[Field]string{Verb: "syscall", ParentPID: "parent", UID: "uid"}),
+			with(ends).with(event).with(map[Field]string{Verb: "syscall", ParentPID: "parent", UID: "uid", ExitCode: "exit_code"}),
+		table("win_socket_events", Socket, "pid", "remote_address").known("process_guid", "pid", "local_address", "remote_address", "remote_port").
+			with(ends).with(map[Field]string{Path: "process_name", ProcessGUID: "process_guid", Verb: "action", Time: "time"}),
 		table("process_open_sockets", Socket, "pid", "remote_address").known("pid", "remote_address", "remote_port", "local_port", "state").
 			with(ends).with(map[Field]string{Outcome: "state"}).inventory(),
 		table("open_sockets", Socket, "pid", "remote_address").with(ends).with(map[Field]string{Outcome: "state"}).inventory(),
@@ -76,42 +120,22 @@ func socketTables() []*Lens {
 }
 
 func nameTables() []*Lens {
+	windows := map[Field]string{PID: "pid", RemoteAddress: "remote_address", RemotePort: "remote_port", Verb: "action", Time: "time"}
+	owner := map[Field]string{ProcessGUID: "process_guid", Path: "process_name"}
+	// The remote end of a win_dns row is the name server.
+	dns := map[Field]string{Domain: "domain_name", QueryType: "request_type"}
 	return []*Lens{
 		table("dns_lookup_events", DNS, "name").known("name", "type", "type_id", "response", "pid").with(map[Field]string{
-			PID: "pid", Path: "path", UserName: "username", Domain: "name", Answer: "response", Time: "time", EID: "eid", Outcome: "status",
-		}),
-	}
-}
-
-func fileTables() []*Lens {
-	hashes := map[Field]string{MD5: "md5", SHA1: "sha1", SHA256: "sha256"}
-	return []*Lens{
-		table("file_events", File, "target_path").known("target_path", "action", "category").
-			with(hashes).with(map[Field]string{TargetPath: "target_path", Verb: "action", Time: "time", EID: "eid"}), // uid owns the file
-		table("process_file_events", File, "operation", "path", "pid").known("operation", "executable", "path", "pid").with(map[Field]string{
-			PID: "pid", ParentPID: "ppid", Path: "executable", WorkingDirectory: "cwd", TargetPath: "path", Verb: "operation",
-			UID: "uid", GID: "gid", AuditUID: "auid", Time: "time", EID: "eid",
-		}),
-		table("es_process_file_events", File, "filename", "pid").known("filename", "dest_filename", "event_type", "pid").with(map[Field]string{
-			PID: "pid", ParentPID: "parent", Path: "path", TargetPath: "filename", Verb: "event_type", Time: "time", EID: "eid",
-		}),
-		table("hash", File, "path").known("path", "md5", "sha1", "sha256").with(hashes).with(map[Field]string{TargetPath: "path"}).inventory(),
-	}
-}
-
-func loginTables() []*Lens {
-	return []*Lens{
-		table("user_events", Login, "message").known("auid", "uid", "message", "terminal", "type").with(map[Field]string{
-			PID: "pid", UID: "uid", AuditUID: "auid", Path: "path", RemoteAddress: "address", Terminal: "terminal", Time: "time", EID: "eid", Verb: "type",
-		}),
-		table("logged_in_users", Login, "user").known("host", "tty", "user", "pid", "time", "type").with(map[Field]string{
-			PID: "pid", UserName: "user", RemoteHost: "host", Terminal: "tty", Time: "time", Verb: "type",
-		}).inventory(),
-		table("last", Login, "username", "host").known("host", "tty", "username", "pid", "time", "type").with(map[Field]string{
-			PID: "pid", UserName: "username", RemoteHost: "host", Terminal: "tty", Time: "time", Verb: "type",
-		}).inventory(),
-		table("shell_history", Inventory, "command").known("command", "history_file", "uid").with(map[Field]string{
-			CommandLine: "command", UID: "uid", Time: "time",
-		}).inventory(),
+			PID: "pid", Path: "path", UserName: "username", Domain: "name", QueryType: "type", Answer: "response", Time: "time", EID: "eid",
+			Outcome: "status",
+		}).timed(etwTimes()...),
+		table("win_dns_events", DNS, "domain_name").known("domain_name", "request_type", "request_class", "pid").with(windows).with(dns),
+		table("win_dns_response_events", DNS, "domain_name", "resolved_ip").
+			known("domain_name", "request_type", "request_class", "pid", "resolved_ip").
+			with(windows).with(dns).with(map[Field]string{Answer: "resolved_ip"}),
+		table("win_http_events", HTTP, "url").known("url", "process_guid", "process_name", "remote_address", "remote_port").
+			with(windows).with(owner).with(map[Field]string{URL: "url"}),
+		table("win_ssl_events", TLS, "pid", "remote_address").known("subject_name", "issuer_name", "dns_names", "process_guid", "remote_address").
+			with(windows).with(owner).with(map[Field]string{JA3: "ja3_md5", JA3S: "ja3s_md5"}),
 	}
 }

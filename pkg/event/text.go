@@ -62,17 +62,19 @@ func unescapeByte(c byte) byte {
 
 func hex4(s []byte) (r rune) {
 	for _, c := range s[:4] {
-		r <<= 4
-		switch {
-		case c <= '9':
-			r |= rune(c - '0')
-		case c <= 'F':
-			r |= rune(c - 'A' + 10)
-		default:
-			r |= rune(c - 'a' + 10)
-		}
+		r = r<<4 | hexDigit(c)
 	}
 	return r
+}
+
+func hexDigit(c byte) rune {
+	switch {
+	case c <= '9':
+		return rune(c - '0')
+	case c <= 'F':
+		return rune(c - 'A' + 10)
+	}
+	return rune(c - 'a' + 10)
 }
 
 const hexDigits = "0123456789abcdef"

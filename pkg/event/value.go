@@ -79,3 +79,13 @@ func parseUint(digits []byte) (n uint64, ok bool) {
 func (v Value) Empty() bool {
 	return len(v.Raw) == 0 || v.null()
 }
+
+// ExitStatus reads an exit or return code. osquery's eBPF tables write a negative
+// one as the unsigned number of the same 64 bits: 18446744073709551501 is -115.
+func (v Value) ExitStatus() (n int64, ok bool) {
+	if n, ok = v.Int(); ok {
+		return n, true
+	}
+	u, ok := parseUint(v.Raw)
+	return int64(u), ok //nolint:gosec // the bits are what is meant
+}
