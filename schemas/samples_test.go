@@ -115,6 +115,19 @@ func deadLetterSamples(*testing.T) map[string][]byte {
 	}
 }
 
+// observed is a sensor's record as the pipeline leaves it.
+func observed(t *testing.T, record string) []byte {
+	t.Helper()
+	e := &enrich.Event{TimeSource: enrich.TimeColumn, Time: at(11), ID: "ssl.log:9", Position: enrich.Position{File: "ssl.log", Line: 9}}
+	if err := e.ParseSensor([]byte(record)); err != nil {
+		t.Fatal(err)
+	}
+	e.Lens = event.NewLenses().Find(&e.Row)
+	e.Kind = e.Lens.Kind
+	e.AddGap("host", enrich.HostUnknown)
+	return enrich.AppendEnriched(nil, e, at(23))
+}
+
 // known is an event as the joins leave it.
 func known(t *testing.T, row []byte, change func(*enrich.Event)) []byte {
 	t.Helper()
@@ -154,6 +167,15 @@ func enrichedSamples(t *testing.T) map[string][]byte {
 			e.ID = e.Position.String()
 			e.AddGap("host", enrich.HostUnknown)
 		}),
+		"enriched-zeek-ssl.json": observed(t, `{"_path":"ssl","_system_name":"sensor-1","ts":1795428671.305,"uid":"CyO1lb37w2czkxBsPd","id.orig_h":"10.0.3.17",`+
+			`"id.orig_p":50568,"id.resp_h":"198.51.100.23","id.resp_p":443,"server_name":"www.example.com","established":true,`+
+			`"ja3":"c81fc162549590f0e836b538fe5bfdd7","ja3s":"15af977ce25de452b96affa2addb1036","ja4":"t13d1516h2_8daaf6152771_b186095e22b6"}`),
+		"enriched-zeek-dns.json": observed(t, `{"_path":"dns","ts":1795428671.305,"uid":"CWwU9s3h33kFsa9Ljg","id.orig_h":"10.0.3.17","id.orig_p":59102,`+
+			`"id.resp_h":"10.0.0.2","id.resp_p":53,"proto":"udp","query":"www.example.com","qtype_name":"A","rcode_name":"NOERROR",`+
+			`"answers":["cdn.example.net","198.51.100.23"],"TTLs":[300.0,60.0],"rejected":false}`),
+		"enriched-suricata-http.json": observed(t, `{"timestamp":"2026-11-23T10:11:11.305000+0000","flow_id":1201228494666661,"event_type":"http","src_ip":"10.0.3.17",`+
+			`"src_port":49730,"dest_ip":"198.51.100.23","dest_port":80,"proto":"TCP","http":{"hostname":"www.example.com","url":"/x?y=1",`+
+			`"http_user_agent":"curl/8.5.0","http_method":"GET","status":200}}`),
 		"enriched-file.json":  known(t, file, func(*enrich.Event) {}),
 		"enriched-dns.json":   known(t, dns, func(*enrich.Event) {}),
 		"enriched-empty.json": known(t, shipped(t, `{"snapshot":[],`+head+`}`, 0), func(*enrich.Event) {}),

@@ -33,10 +33,13 @@ func scanCommand(std streams) *cobra.Command {
 		Long: `Reads files as osquery's filesystem logger writes them (osqueryd.results.log,
 osqueryd.snapshots.log; differential, batch and snapshot form; plain or gzip) in
 the order given, or standard input, and writes each row once, in order, with its
-enrichment, as one line of JSON. A line that is no result of osquery's is told with
-its file and line, counted, and left out. The summary comes on standard error.`,
+enrichment, as one line of JSON. Logs of network sensors (--sensor: Zeek's TSV and
+JSON, Suricata's eve, Route 53 Resolver's query logs) are read after them. A line
+that is no record is told with its file and line, counted, and left out. The
+summary comes on standard error.`,
 		Example: `  enricher scan --feed ipsum.txt --feed feodo=feodo.csv osqueryd.results.log > enriched.ndjson
-  zcat old.log.gz | enricher scan --feed ipsum.txt -`,
+  zcat old.log.gz | enricher scan --feed ipsum.txt -
+  enricher scan --feed ipsum.txt --sensor conn.log --sensor ssl.log osqueryd.results.log`,
 		RunE: func(cmd *cobra.Command, files []string) error { return f.scan(cmd.Context(), files, std) },
 	}
 	flags := cmd.Flags()
@@ -44,7 +47,7 @@ its file and line, counted, and left out. The summary comes on standard error.`,
 	flags.StringArrayVar(&f.feeds, "feed", nil, "reputation feed, `[PRESET=]PATH`; presets: lines (default), feodo; may be repeated")
 	flags.StringVar(&f.out, "out", "", "write enriched rows to `FILE` instead of standard output")
 	flags.StringArrayVar(&f.cloudTrail, "cloudtrail", nil, "CloudTrail files; not part of this version")
-	flags.StringArrayVar(&f.sensors, "sensor", nil, "network sensor logs; not part of this version")
+	flags.StringArrayVar(&f.sensors, "sensor", nil, "network sensor's log `PATH`; may be repeated")
 	flags.StringVar(&f.findings, "findings", "", "file for findings; not part of this version")
 	return cmd
 }
@@ -54,10 +57,10 @@ its file and line, counted, and left out. The summary comes on standard error.`,
 func (f *scanFlags) refuse() error {
 	var all []error
 	for flag, set := range map[string]bool{
-		"--cloudtrail": len(f.cloudTrail) > 0, "--sensor": len(f.sensors) > 0, "--findings": f.findings != "",
+		"--cloudtrail": len(f.cloudTrail) > 0, "--findings": f.findings != "",
 	} {
 		if set {
-			all = append(all, fmt.Errorf("%s is not part of this version: leave it out to scan osquery's rows alone", flag))
+			all = append(all, fmt.Errorf("%s is not part of this version: leave it out to scan without", flag))
 		}
 	}
 	return errors.Join(all...)
@@ -74,7 +77,7 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	for _, flag := range f.feeds {
 		cfg.Feeds = append(cfg.Feeds, enricherconf.FeedOf(flag))
 	}
-	if len(files) == 0 {
+	if len(files)+len(f.sensors) == 0 {
 		files = []string{"-"}
 	}
 	index, report := reputation.Load(ctx, cfg.Feeds, nil)
@@ -86,8 +89,9 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, closeOut()) }()
-	s := newSummary(std.err, files, report)
+	s := newSummary(std.err, len(files)+len(f.sensors), report)
 	session := stream.NewFileSession(files, std.in, out, s.unreadable)
+	session.AddSensors(f.sensors)
 	s.session = session
 	err = stream.Run(ctx, session, stream.Job{
 		Build:   pipelines(cfg, reputation.NewStore(index)),
@@ -115,7 +119,7 @@ func (f *scanFlags) output(standard io.Writer) (out io.Writer, finish func() err
 // summary tells a scan's progress and result on standard error.
 type summary struct {
 	err     io.Writer
-	files   []string
+	files   int
 	feeds   reputation.Report
 	session *stream.FileSession
 	stats   enrich.Stats
@@ -128,7 +132,7 @@ type summary struct {
 // progressEvery is how often a long scan says how far it is.
 const progressEvery = 5 * time.Second
 
-func newSummary(err io.Writer, files []string, feeds reputation.Report) *summary {
+func newSummary(err io.Writer, files int, feeds reputation.Report) *summary {
 	now := time.Now()
 	return &summary{err: err, files: files, feeds: feeds, stats: enrich.NewStats(), started: now, told: now}
 }

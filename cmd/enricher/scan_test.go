@@ -175,7 +175,7 @@ func TestScanRefusesInWords(t *testing.T) {
 		words string
 	}{
 		"--cloudtrail":   {[]string{"--cloudtrail", "x"}, "--cloudtrail is not part of this version"},
-		"--sensor":       {[]string{"--sensor", "x"}, "--sensor is not part of this version"},
+		"missing sensor": {[]string{"--sensor", "no.such.conn.log"}, "no.such.conn.log"},
 		"--findings":     {[]string{"--findings", "x"}, "--findings is not part of this version"},
 		"missing file":   {[]string{"no.such.log"}, "no.such.log"},
 		"missing feed":   {[]string{"--feed", "no.such.feed"}, "no.such.feed"},

@@ -16,7 +16,7 @@ func (s *summary) print(broken bool) {
 	if broken {
 		state = "stopped early in"
 	}
-	fmt.Fprintf(s.err, "%s %s: %d rows, %s in %s\n", state, counted(len(s.files), "file"), s.rows(), size(s.session.Read()), time.Since(s.started).Round(time.Millisecond))
+	fmt.Fprintf(s.err, "%s %s: %d rows, %s in %s\n", state, counted(s.files, "file"), s.rows(), size(s.session.Read()), time.Since(s.started).Round(time.Millisecond))
 	fmt.Fprintf(s.err, "  rows        %s\n", list(s.stats.Rows))
 	fmt.Fprintf(s.err, "  matches     %d\n", s.stats.Matches)
 	fmt.Fprintf(s.err, "  gaps        %s\n", list(s.stats.Gaps))

@@ -21,12 +21,10 @@ const absurd = time.Hour
 // one; else the query's, the spool's, the broker's. What the host said stays in
 // the row either way.
 func timeOf(e *Event) (time.Time, TimeSource) {
-	if v, ok := e.Field(event.Time); ok && !e.Lens.Inventory {
-		if t, ok := seconds(v); ok {
-			return t, TimeColumn
-		}
+	if t, ok := e.Lens.Time(&e.Row); ok && !e.Lens.Inventory && (e.Sensor || !t.Before(earliest)) { // a sensor may replay an old capture
+		return t, TimeColumn
 	}
-	if t, ok := seconds(e.UnixTime); ok {
+	if t, ok := e.UnixTime.Time(event.Seconds); ok && !t.Before(earliest) {
 		return t, TimeQuery
 	}
 	switch {
@@ -36,14 +34,6 @@ func timeOf(e *Event) (time.Time, TimeSource) {
 		return e.Appended, TimeAppend
 	}
 	return time.Time{}, TimeUnknown
-}
-
-func seconds(v event.Value) (time.Time, bool) {
-	n, ok := v.Int()
-	if !ok || n < earliest.Unix() || n > 1<<36 {
-		return time.Time{}, false
-	}
-	return time.Unix(n, 0).UTC(), true
 }
 
 // sane is the event's time for windows and clocks: one that claims to be more than

@@ -72,14 +72,14 @@ func fileType(verb string) string {
 
 // transport names the IP protocol as ECS does.
 func transport(protocol string) string {
-	switch protocol {
-	case "6":
+	switch strings.ToLower(protocol) {
+	case "6", "tcp":
 		return "tcp"
-	case "17":
+	case "17", "udp":
 		return "udp"
-	case "1":
+	case "1", "icmp":
 		return "icmp"
-	case "58":
+	case "58", "ipv6-icmp":
 		return "ipv6-icmp"
 	}
 	return ""
@@ -120,7 +120,9 @@ func (e *Event) Inbound() bool {
 // network writes the two ends of a connection. For a login the remote end is
 // the source; for a socket it is the destination, unless the host accepted it.
 func (w *writer) network(e *Event) {
-	if e.Kind != event.Socket && e.Kind != event.Login {
+	switch e.Kind {
+	case event.Socket, event.Login, event.DNS, event.HTTP, event.TLS:
+	default:
 		return
 	}
 	remote, local := "destination", "source"
@@ -134,9 +136,11 @@ func (w *writer) network(e *Event) {
 		port, _ := e.Int(event.LocalPort)
 		w.end(local, addr, uint16(max(0, min(port, 1<<16-1))))
 	}
-	if name := transport(e.Text(event.Protocol)); name != "" {
+	protocol, uid := transport(e.Text(event.Protocol)), e.Text(event.ConnectionUID)
+	if protocol != "" || uid != "" {
 		w.object("network")
-		w.text("transport", name)
+		w.text("transport", protocol)
+		w.text("connection_uid", uid)
 		w.close('}')
 	}
 }
@@ -161,7 +165,7 @@ func (w *writer) related(e *Event) {
 		ips = append(ips, addr.String())
 	}
 	hashes := []string{e.Text(event.MD5), e.Text(event.SHA1), e.Text(event.SHA256)}
-	hosts := []string{e.HostIdentifier.Text(), e.Text(event.Domain)}
+	hosts := []string{e.HostIdentifier.Text(), e.Text(event.Domain), e.Text(event.SNI), e.Text(event.HTTPHost)}
 	users := []string{e.Text(event.UserName)}
 	if strings.Join(ips, "")+strings.Join(hashes, "")+strings.Join(hosts, "")+users[0] == "" {
 		return

@@ -75,6 +75,9 @@ func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) ([]byt
 	w.user(e)
 	w.network(e)
 	w.names(e)
+	w.web(e)
+	w.tls(e)
+	w.observer(e)
 	w.file(e)
 	joined[0].to = len(w.b)
 	w.threats(e, sh.threats)
@@ -105,6 +108,9 @@ func (w *writer) eventObject(e *Event, ingested time.Time) {
 }
 
 func dataset(e *Event) string {
+	if e.Sensor {
+		return firstText(e.Lens.Table, e.Query.Text(), "sensor.unknown")
+	}
 	if e.Lens.Table != "" {
 		return "osquery." + e.Lens.Table
 	}
@@ -205,21 +211,6 @@ func (w *writer) user(e *Event) {
 	w.text("id", id)
 	w.text("name", name)
 	w.close('}')
-}
-
-func (w *writer) names(e *Event) {
-	if domain := e.Text(event.Domain); domain != "" {
-		w.object("dns")
-		w.object("question")
-		w.text("name", domain)
-		w.close('}')
-		w.close('}')
-	}
-	if url := e.Text(event.URL); url != "" {
-		w.object("url")
-		w.text("original", url)
-		w.close('}')
-	}
 }
 
 func (w *writer) file(e *Event) {

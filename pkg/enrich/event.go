@@ -146,7 +146,7 @@ func (e *Event) AddGap(question, reason string) {
 
 // Gap is what could not be known about an event, and why.
 type Gap struct {
-	// Question names what was asked: "process", "ancestry", "reputation", "matches".
+	// Question names what was asked: "process", "ancestry", "reputation", "matches", "kind".
 	Question string
 	// Reason is a fixed word of the output's vocabulary (docs/enriched.md).
 	Reason string
@@ -161,6 +161,8 @@ const (
 	FeedUnavailable = "feed_unavailable" // a feed never loaded
 	HostUnknown     = "host_unknown"     // the row does not say which host it is from
 	MatchesCut      = "matches_cut"      // more indicators were met than an event carries
+	RecordNotRead   = "record_not_read"  // a sensor's record of a kind that no join asks
+	ShapeUnknown    = "shape_unknown"    // a sensor's record that nothing names
 )
 
 // Process is one version of a process: what one execution of one program was.

@@ -206,10 +206,18 @@ func (p *Pipeline) unpark(ctx context.Context) error {
 func (p *Pipeline) recall(ctx context.Context, in Input) error {
 	came := p.waits.arrivals(in.Position.Topic)
 	came.next = max(came.next, in.Position.Offset+1)
-	return p.rows(&p.again, in, func(sub int) error {
+	if in.Sensor || in.Broken != nil {
+		return nil // they wait for nothing
+	}
+	err := p.rows(&p.again, in, func(sub int) error {
 		_, err := p.remember(ctx, in, sub)
 		return err
 	})
+	var none *noRowError
+	if errors.As(err, &none) {
+		return nil // it is a dead letter
+	}
+	return err
 }
 
 // remember keeps the row in p.again as it was kept before, told or not.

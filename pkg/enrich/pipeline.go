@@ -16,6 +16,11 @@ type Input struct {
 	Position Position
 	// Appended is when the record became readable; zero when nobody knows.
 	Appended time.Time
+	// Sensor tells that the record is a network sensor's (event.SplitSensor), not
+	// osquery's.
+	Sensor bool
+	// Broken is why what was read is no record: it becomes a dead letter.
+	Broken error
 }
 
 // Stats counts what went through a pipeline.
@@ -100,11 +105,13 @@ func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 	if p.waits != nil {
 		p.waits.arrivals(in.Position.Topic).next = in.Position.Offset + 1
 	}
+	if in.Broken != nil || in.Sensor {
+		return p.processSensor(ctx, in, out)
+	}
 	err := p.rows(&p.event, in, func(sub int) error { return p.step(ctx, in, sub, out) })
 	var none *noRowError
 	if errors.As(err, &none) {
-		p.stats.DeadLetters++
-		out.Add(deadLetter(in, "malformed", none.cause.Error(), p.now()))
+		p.refuse(in, none.cause, out)
 		return nil
 	}
 	return err
@@ -248,6 +255,9 @@ func (p *Pipeline) identify(e *Event, in Input, sub int) {
 	}
 	if e.Host == "" {
 		e.AddGap("host", HostUnknown)
+	}
+	if e.Sensor && e.Kind == event.Other {
+		e.AddGap("kind", sensorGap(e))
 	}
 	e.Time, e.TimeSource = timeOf(e)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
 // Scan is the one partition of a FileSession: its files are one history.
@@ -27,7 +28,7 @@ const (
 // the output as lines. Nothing is committed but what was written: it has no
 // positions to keep. It implements Session.
 type FileSession struct {
-	names []string
+	files []logFile
 	stdin io.Reader
 	out   *bufio.Writer
 	// DeadLetter is called with each output that is not for the output file.
@@ -38,6 +39,13 @@ type FileSession struct {
 	open    *openFile
 	read    int64
 	buffer  []byte
+	found   []found
+}
+
+// logFile is a file to read: osquery's or a network sensor's.
+type logFile struct {
+	name   string
+	sensor bool
 }
 
 type openFile struct {
@@ -45,13 +53,33 @@ type openFile struct {
 	line  int64
 	lines *bufio.Reader
 	file  io.Closer
+	// sensor takes the lines of a sensor's log apart; nil for osquery's, where a
+	// line is a record.
+	sensor *event.SensorLog
+}
+
+// found is a record's place in the buffer and what is told with it.
+type found struct {
+	start, end int
+	input      enrich.Input
 }
 
 // NewFileSession reads names, of which "-" is stdin, plain or gzip; enriched
 // records go to out, one per line, and all others to deadLetter. The caller
 // flushes nothing: each Commit does.
 func NewFileSession(names []string, stdin io.Reader, out io.Writer, deadLetter func(enrich.Output)) *FileSession {
-	return &FileSession{names: names, stdin: stdin, out: bufio.NewWriterSize(out, 256<<10), deadLetter: deadLetter}
+	s := &FileSession{stdin: stdin, out: bufio.NewWriterSize(out, 256<<10), deadLetter: deadLetter}
+	s.add(names, false)
+	return s
+}
+
+// AddSensors has logs of network sensors read after what is to be read so far.
+func (s *FileSession) AddSensors(names []string) { s.add(names, true) }
+
+func (s *FileSession) add(names []string, sensor bool) {
+	for _, name := range names {
+		s.files = append(s.files, logFile{name, sensor})
+	}
 }
 
 // Read is the number of bytes of lines read so far, after decompression.
@@ -78,28 +106,43 @@ func (s *FileSession) Poll(ctx context.Context) (Polled, error) {
 
 // fill reads lines into one buffer, until it has enough or the reading ended.
 func (s *FileSession) fill() []enrich.Input {
-	s.buffer = s.buffer[:0]
-	var ends []int
-	var places []enrich.Position
-	for s.ended == nil && len(ends) < maxLines && len(s.buffer) < maxLineBytes {
+	s.buffer, s.found = s.buffer[:0], s.found[:0]
+	for s.ended == nil && len(s.found) < maxLines && len(s.buffer) < maxLineBytes {
 		start := len(s.buffer)
-		if s.ended = s.line(); s.ended != nil {
-			break
+		if s.ended = s.line(); s.ended == nil {
+			s.take(start)
 		}
-		if len(bytes.TrimSpace(s.buffer[start:])) == 0 {
-			s.buffer = s.buffer[:start]
-			continue
-		}
-		ends = append(ends, len(s.buffer))
-		places = append(places, enrich.Position{File: s.open.name, Line: s.open.line})
 	}
-	records := make([]enrich.Input, len(ends))
-	start := 0
-	for i, end := range ends {
-		records[i] = enrich.Input{Value: s.buffer[start:end:end], Position: places[i]}
-		start = end
+	records := make([]enrich.Input, len(s.found))
+	for i, f := range s.found {
+		records[i] = f.input
+		records[i].Value = s.buffer[f.start:f.end:f.end]
 	}
 	return records
+}
+
+// take finds the records that the line in the buffer from start on holds or ends.
+func (s *FileSession) take(start int) {
+	line := s.buffer[start:]
+	switch {
+	case s.open.sensor != nil:
+		s.open.sensor.Line(line, s.sensorRecord)
+	case len(bytes.TrimSpace(line)) == 0:
+		s.buffer = s.buffer[:start]
+	default:
+		s.found = append(s.found, found{start, len(s.buffer), enrich.Input{Position: s.place(s.open.line)}})
+	}
+}
+
+// sensorRecord puts a record behind the lines it was made of.
+func (s *FileSession) sensorRecord(r event.SensorRecord) {
+	start := len(s.buffer)
+	s.buffer = append(s.buffer, r.JSON...)
+	s.found = append(s.found, found{start, len(s.buffer), enrich.Input{Position: s.place(r.Line), Sensor: true, Broken: r.Err}})
+}
+
+func (s *FileSession) place(line int64) enrich.Position {
+	return enrich.Position{File: s.open.name, Line: line}
 }
 
 // line appends the next line of the files to the buffer, without its end.
@@ -121,6 +164,9 @@ func (s *FileSession) line() error {
 		case !errors.Is(err, io.EOF):
 			return fmt.Errorf("%s: line %d: %w", s.open.name, s.open.line+1, err)
 		}
+		if s.open.sensor != nil {
+			s.open.sensor.End(s.sensorRecord)
+		}
 		if err := s.open.file.Close(); err != nil {
 			return fmt.Errorf("%s: %w", s.open.name, err)
 		}
@@ -139,11 +185,11 @@ func (s *FileSession) appendLine() error {
 }
 
 func (s *FileSession) next() error {
-	if len(s.names) == 0 {
+	if len(s.files) == 0 {
 		return io.EOF
 	}
-	name := s.names[0]
-	s.names = s.names[1:]
+	name, sensor := s.files[0].name, s.files[0].sensor
+	s.files = s.files[1:]
 	file := io.NopCloser(s.stdin)
 	if name != "-" {
 		opened, err := os.Open(name)
@@ -161,6 +207,9 @@ func (s *FileSession) next() error {
 		lines = bufio.NewReaderSize(plain, 256<<10)
 	}
 	s.open = &openFile{name: name, lines: lines, file: file}
+	if sensor {
+		s.open.sensor = new(event.SensorLog)
+	}
 	return nil
 }
 

@@ -1,0 +1,105 @@
+package enrich
+
+import "github.com/stackjoin/stackjoin/pkg/event"
+
+// maxAnswers is how many records of a DNS answer an enrichment tells.
+const maxAnswers = 64
+
+// names writes what was looked up, and what the answer was.
+func (w *writer) names(e *Event) {
+	domain := e.Text(event.Domain)
+	if domain == "" {
+		return
+	}
+	w.object("dns")
+	w.object("question")
+	w.text("name", domain)
+	w.text("type", e.Text(event.QueryType))
+	w.close('}')
+	w.answers(e)
+	w.close('}')
+}
+
+func (w *writer) answers(e *Event) {
+	data, _ := e.Field(event.Answer)
+	ttl, _ := e.Field(event.AnswerTTL)
+	all := event.Answers(data, ttl)
+	if len(all) == 0 {
+		return
+	}
+	shown := all[:min(maxAnswers, len(all))]
+	w.cut = w.cut || len(shown) < len(all)
+	w.array("answers")
+	for i := range shown {
+		w.item()
+		w.open('{')
+		w.text("name", shown[i].Name)
+		w.text("type", shown[i].Type)
+		w.text("data", w.clip(shown[i].Data, maxAncestor))
+		if shown[i].TTL >= 0 {
+			w.number("ttl", int64(shown[i].TTL.Seconds()))
+		}
+		w.close('}')
+	}
+	w.close(']')
+}
+
+// web writes a request and what came back.
+func (w *writer) web(e *Event) {
+	url, path, host := e.Text(event.URL), e.Text(event.RequestPath), e.Text(event.HTTPHost)
+	if url+path+host != "" {
+		w.object("url")
+		w.text("original", firstText(url, path))
+		w.text("domain", host)
+		w.close('}')
+	}
+	status, answered := e.Int(event.HTTPStatus)
+	if method := e.Text(event.HTTPMethod); method != "" || answered {
+		w.object("http")
+		w.one("request", "method", method)
+		if answered {
+			w.object("response")
+			w.number("status_code", status)
+			w.close('}')
+		}
+		w.close('}')
+	}
+	w.one("user_agent", "original", e.Text(event.UserAgent))
+}
+
+// tls writes what tells the two ends of an encrypted conversation.
+func (w *writer) tls(e *Event) {
+	client := [...]string{e.Text(event.SNI), e.Text(event.JA3), e.Text(event.JA4)}
+	server := [...]string{e.Text(event.JA3S), e.Text(event.JA4S)}
+	if client == [3]string{} && server == [2]string{} {
+		return
+	}
+	w.object("tls")
+	if client != [3]string{} {
+		w.object("client")
+		w.text("server_name", client[0])
+		w.text("ja3", client[1])
+		w.text("ja4", client[2])
+		w.close('}')
+	}
+	if server != [2]string{} {
+		w.object("server")
+		w.text("ja3s", server[0])
+		w.text("ja4s", server[1])
+		w.close('}')
+	}
+	w.close('}')
+}
+
+// observer names the sensor that saw it.
+func (w *writer) observer(e *Event) { w.one("observer", "name", e.Text(event.SensorName)) }
+
+// one writes an object of one text, nothing when that is empty.
+func (w *writer) one(object, name, value string) {
+	if value == "" {
+		return
+	}
+	w.object(object)
+	w.text(name, value)
+	w.close('}')
+}
