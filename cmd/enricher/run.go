@@ -93,7 +93,7 @@ func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig
 // pipelines makes what a partition's rows are taken through: joins that own the
 // partition's state, then lookups that all partitions share.
 func pipelines(cfg *enricherconf.Config, store *reputation.Store) func(stream.Partition) (*enrich.Pipeline, error) {
-	lenses := event.NewLenses()
+	lenses := event.NewLenses(cfg.CustomLenses()...)
 	lookups := []enrich.Enricher{reputation.New(store)}
 	return func(stream.Partition) (*enrich.Pipeline, error) {
 		return enrich.NewPipeline(lenses, []enrich.Operator{process.New(cfg.Process())}, lookups), nil

@@ -5,6 +5,11 @@ import (
 	"strings"
 )
 
+// Nearest is the hint that validators give for a name that is none of those
+// allowed: `, did you mean "x"` for the one that a typing slip would turn into it, or
+// nothing.
+func Nearest(word string, allowed []string) string { return nearest(word, allowed) }
+
 // nearest returns `, did you mean "x"` for the candidate that a typing slip would turn
 // into the word, or nothing.
 func nearest(word string, candidates []string) string {

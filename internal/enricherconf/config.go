@@ -29,6 +29,7 @@ type Config struct {
 	State    State             `yaml:"state"`
 	Joins    Joins             `yaml:"joins"`
 	Feeds    []reputation.Feed `yaml:"feeds" doc:"Reputation feeds. Without any, no event is matched."`
+	Lenses   []Lens            `yaml:"lenses" doc:"What the rows of your own tables and queries mean. The first that fits a row is taken, before those built in."`
 	Metrics  metrics.Config    `yaml:"metrics"`
 	Log      logging.Config    `yaml:"log"`
 }
@@ -82,6 +83,11 @@ func (c *Config) Validate() []config.Problem {
 		}
 		add(names[feed.Name], fmt.Sprintf("feeds[%d].name", i), "%q is the name of an earlier feed", feed.Name)
 		names[feed.Name] = true
+	}
+	lenses := map[string]bool{}
+	for i := range c.Lenses {
+		add(lenses[c.Lenses[i].Name], fmt.Sprintf("lenses[%d].name", i), "%q is the name of an earlier lens", c.Lenses[i].Name)
+		lenses[c.Lenses[i].Name] = true
 	}
 	return wrong
 }

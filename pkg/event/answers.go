@@ -29,10 +29,14 @@ func Answers(answer, ttl Value) []AnswerRecord {
 	if answer.Empty() {
 		return nil
 	}
-	if answer.String || answer.Raw[0] != '[' {
-		return textAnswers(answer.Text(), ttl)
+	list := answer.Raw
+	if answer.String { // a list may be text in a column
+		list = []byte(answer.Text())
 	}
-	s := scanner{b: answer.Raw}
+	if list[0] != '[' {
+		return textAnswers(list, ttl)
+	}
+	s := scanner{b: list}
 	var all []AnswerRecord
 	if s.array(func() error {
 		record, err := s.answer()
@@ -97,8 +101,8 @@ func (v Value) ttl() time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-func textAnswers(text string, ttl Value) (all []AnswerRecord) {
-	for part := range bytes.SplitSeq([]byte(text), []byte{';'}) {
+func textAnswers(text []byte, ttl Value) (all []AnswerRecord) {
+	for part := range bytes.SplitSeq(text, []byte{';'}) {
 		part = bytes.TrimSpace(part)
 		record := AnswerRecord{TTL: unknownTTL}
 		if rest, typed := bytes.CutPrefix(part, []byte("type:")); typed {

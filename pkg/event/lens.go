@@ -61,6 +61,15 @@ func (l *Lenses) Knows(table string) bool {
 	return len(l.sensors[table]) > 0
 }
 
+// Tables are the names of osquery's tables that this package knows.
+func (l *Lenses) Tables() []string {
+	names := make([]string, len(l.all))
+	for i, lens := range l.all {
+		names[i] = lens.Table
+	}
+	return names
+}
+
 // Find returns the lens for a row. A user's own comes first. A query named after
 // a table ("socket_events", "pack_linux_socket_events",
 // "pack/linux/socket_events") means that table when the row has the columns it
@@ -71,13 +80,12 @@ func (l *Lenses) Find(r *Row) *Lens {
 	if r.Sensor {
 		return l.findSensor(r)
 	}
-	query := string(r.Query.Raw)
 	for _, lens := range l.own {
-		if (lens.match == nil || lens.match(query)) && has(r, lens.named) {
+		if (lens.match == nil || lens.match(r.Query.Text())) && has(r, lens.named) {
 			return lens
 		}
 	}
-	return l.findTable(r, query)
+	return l.findTable(r, string(r.Query.Raw))
 }
 
 func (l *Lenses) findTable(r *Row, query string) *Lens {
