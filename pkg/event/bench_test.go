@@ -160,3 +160,63 @@ func BenchmarkRowParse(b *testing.B) {
 		}
 	})
 }
+
+const zeekConn = `{"ts":1588205199.82437,"uid":"Cvf4XX17hSAgXDdGEd","id.orig_h":"10.0.1.6","id.orig_p":54243,"id.resp_h":"10.0.0.4","id.resp_p":53,` +
+	`"proto":"udp","service":"dns","duration":0.0015,"orig_bytes":39,"resp_bytes":55,"conn_state":"SF","missed_bytes":0,"history":"Dd"}`
+
+const suricataTLS = `{"timestamp":"2022-02-08T09:40:36.193989-0500","flow_id":1114937978308504,"event_type":"tls","src_ip":"10.2.8.102","src_port":49738,` +
+	`"dest_ip":"204.79.197.200","dest_port":443,"proto":"TCP","tls":{"subject":"CN=a","sni":"www.example.com","ja3":{"hash":"6271f898ce5be7dd52b0fc260d0662b3"}}}`
+
+func TestParseSensorAllocatesNothing(t *testing.T) {
+	finder := event.NewFinder(event.NewLenses())
+	var row event.Row
+	for _, raw := range [][]byte{[]byte(zeekConn), []byte(suricataTLS)} {
+		if allocs := testing.AllocsPerRun(100, func() {
+			if row.ParseSensor(raw) != nil {
+				t.Fatal("the record is not read")
+			}
+			lens := finder.Find(&row)
+			uid, _ := row.Column(lens.Column(event.ConnectionUID))
+			if _, ok := lens.Time(&row); !ok || uid.Empty() {
+				t.Fatal("the record is not understood")
+			}
+		}); allocs != 0 {
+			t.Errorf("%v allocations per record, want 0: %s", allocs, raw)
+		}
+	}
+}
+
+// BenchmarkFind finds the lens of a row that was seen before.
+func BenchmarkFind(b *testing.B) {
+	finder := event.NewFinder(event.NewLenses())
+	var row event.Row
+	if err := row.Parse([]byte(socketRow)); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if finder.Find(&row).Kind != event.Socket {
+			b.Fatal("not found")
+		}
+	}
+}
+
+// BenchmarkParseSensor reads a record, finds its lens and its time.
+func BenchmarkParseSensor(b *testing.B) {
+	finder := event.NewFinder(event.NewLenses())
+	for name, raw := range map[string][]byte{"zeek": []byte(zeekConn), "suricata": []byte(suricataTLS)} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(raw)))
+			b.ReportAllocs()
+			var row event.Row
+			for b.Loop() {
+				if err := row.ParseSensor(raw); err != nil {
+					b.Fatal(err)
+				}
+				if _, ok := finder.Find(&row).Time(&row); !ok {
+					b.Fatal("no time")
+				}
+			}
+		})
+	}
+}

@@ -63,13 +63,13 @@ func (l *SensorLog) Line(line []byte, each func(SensorRecord)) {
 	case l.json.open() && (len(line) == 0 || line[0] != '{' || !whole(line)):
 		l.json.line(line, l.line, each)
 	case len(text) == 0:
+	case text[0] == '#': // of a value Zeek escapes it
+		l.directive(line, each)
 	case l.header.fits(line):
 		l.values(line, each)
 	case bytes.IndexByte([]byte("{[],"), text[0]) >= 0:
 		l.json.end(ErrTorn, each) // a whole record where another has not ended
 		l.json.line(line, l.line, each)
-	case text[0] == '#':
-		l.directive(line, each)
 	default:
 		l.values(line, each)
 	}

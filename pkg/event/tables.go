@@ -109,7 +109,7 @@ func socketTables() []*Lens {
 			with(ends).with(event).with(map[Field]string{Verb: "action", Outcome: "status", AuditUID: "auid", Uptime: "uptime"}),
 		table("bpf_socket_events", Socket, "pid", "remote_address").known("syscall", "pid", "remote_address", "remote_port", "probe_error").
 			with(ends).with(event).with(map[Field]string{Verb: "syscall", ParentPID: "parent", UID: "uid", ExitCode: "exit_code"}),
-		table("win_socket_events", Socket, "pid", "remote_address").known("process_guid", "pid", "local_address", "remote_address", "remote_port").
+		table("win_socket_events", Socket, "pid", "remote_address").known("process_guid", "process_name", "pid", "local_address", "remote_address", "remote_port").
 			with(ends).with(map[Field]string{Path: "process_name", ProcessGUID: "process_guid", Verb: "action", Time: "time"}),
 		table("process_open_sockets", Socket, "pid", "remote_address").known("pid", "remote_address", "remote_port", "local_port", "state").
 			with(ends).with(map[Field]string{Outcome: "state"}).inventory(),
@@ -129,13 +129,13 @@ func nameTables() []*Lens {
 			PID: "pid", Path: "path", UserName: "username", Domain: "name", QueryType: "type", Answer: "response", Time: "time", EID: "eid",
 			Outcome: "status",
 		}).timed(etwTimes()...),
-		table("win_dns_events", DNS, "domain_name").known("domain_name", "request_type", "request_class", "pid").with(windows).with(dns),
+		table("win_dns_events", DNS, "domain_name").known("domain_name", "request_type", "request_class", "pid", "remote_address", "remote_port").with(windows).with(dns),
 		table("win_dns_response_events", DNS, "domain_name", "resolved_ip").
-			known("domain_name", "request_type", "request_class", "pid", "resolved_ip").
+			known("domain_name", "request_type", "request_class", "pid", "remote_address", "remote_port", "resolved_ip").
 			with(windows).with(dns).with(map[Field]string{Answer: "resolved_ip"}),
-		table("win_http_events", HTTP, "url").known("url", "process_guid", "process_name", "remote_address", "remote_port").
+		table("win_http_events", HTTP, "url").known("url", "process_guid", "process_name", "pid", "remote_address", "remote_port").
 			with(windows).with(owner).with(map[Field]string{URL: "url"}),
-		table("win_ssl_events", TLS, "pid", "remote_address").known("subject_name", "issuer_name", "dns_names", "process_guid", "remote_address").
+		table("win_ssl_events", TLS, "pid", "remote_address").known("subject_name", "issuer_name", "dns_names", "process_guid", "pid", "remote_address").
 			with(windows).with(owner).with(map[Field]string{JA3: "ja3_md5", JA3S: "ja3s_md5"}),
 	}
 }
