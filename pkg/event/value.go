@@ -87,5 +87,5 @@ func (v Value) ExitStatus() (n int64, ok bool) {
 		return n, true
 	}
 	u, ok := parseUint(v.Raw)
-	return int64(u), ok //nolint:gosec // the bits are what is meant
+	return int64(u), ok
 }
