@@ -105,10 +105,10 @@ func TestAWrongLensIsRefusedWithLineAndKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ text, want string }{
-		"a field that is none": {strings.Replace(good, "{pid: p}", "{pid: p, remote_addres: a}", 1),
-			`enricher.yaml:5: lenses[0].fields.remote_addres: no such field, did you mean "remote_address"`},
+		"a field that is none": {strings.Replace(good, "{pid: p}", "{pid: p, remote_addrss: a}", 1),
+			`enricher.yaml:5: lenses[0].fields.remote_addrss: no such field, did you mean "remote_address"`},
 		"a column without a name": {strings.Replace(good, "{pid: p}", `{pid: ""}`, 1), "enricher.yaml:5: lenses[0].fields.pid: must name a column"},
-		"a kind that is none":     {strings.Replace(good, "process", "processs", 1), `enricher.yaml:4: lenses[0].kind: expected one of process`},
+		"a kind that is none":     {strings.Replace(good, "process", "prozess", 1), `enricher.yaml:4: lenses[0].kind: expected one of process`},
 		"no kind":                 {strings.Replace(good, "    kind: process\n", "", 1), "enricher.yaml:2: lenses[0].kind: must be given"},
 		"no fields":               {strings.Replace(good, "    fields: {pid: p}\n", "", 1), "lenses[0].fields: must map a field"},
 		"a kind's field left out": {strings.Replace(good, "pid: p", "path: p", 1), "enricher.yaml:5: lenses[0].fields: kind process needs the field pid"},
