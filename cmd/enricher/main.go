@@ -40,18 +40,21 @@ func run(ctx context.Context, args []string, std streams) int {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(runCommand(std), scanCommand(std), validateCommand(std), explainCommand(std))
+	root.AddCommand(runCommand(std), scanCommand(std), validateCommand(std), explainCommand(std), topicsCommand(std))
 	root.SetArgs(args)
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
-	if err := root.ExecuteContext(ctx); err != nil {
-		if !errors.Is(err, errTold) {
-			fmt.Fprintf(std.err, "enricher: %v\n", err)
-		}
-		return 1
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errChanges):
+		return 2
+	case !errors.Is(err, errTold):
+		fmt.Fprintf(std.err, "enricher: %v\n", err)
 	}
-	return 0
+	return 1
 }
 
 // errTold ends a command whose findings are already on standard error.

@@ -24,6 +24,7 @@ type Config struct {
 	Group    string            `yaml:"group" default:"stackjoin-enricher" doc:"Consumer group. Processes of one group share the partitions; transactional ids begin with it."`
 	Inputs   Inputs            `yaml:"inputs"`
 	Outputs  Outputs           `yaml:"outputs"`
+	Topics   Topics            `yaml:"topics"`
 	Delivery string            `yaml:"delivery" default:"exactly_once" enum:"exactly_once|at_least_once" doc:"exactly_once commits output and input offsets in one transaction. at_least_once is for brokers without transactions: after a failure rows come again, under the same ids."`
 	Sessions int               `yaml:"sessions" default:"0" doc:"Members of the group in this process, each with a goroutine of its own; 0 means one per core."`
 	State    State             `yaml:"state"`
@@ -42,8 +43,16 @@ type Inputs struct {
 // Outputs names what is written.
 type Outputs struct {
 	Enriched       string       `yaml:"enriched" default:"osquery.enriched" doc:"Topic of the enriched rows, keyed by host."`
+	Findings       string       `yaml:"findings" default:"osquery.findings" doc:"Topic of findings, keyed by their id."`
 	DeadLetter     string       `yaml:"deadletter" default:"osquery.deadletter" doc:"Topic of records that could not be taken."`
 	MaxRecordBytes config.Bytes `yaml:"max_record_bytes" default:"1000000" doc:"Largest record the output topics take (their max.message.bytes). Larger ones go to the dead letters."`
+}
+
+// Topics is what enricher topics makes of the topics.
+type Topics struct {
+	Partitions int             `yaml:"partitions" default:"0" doc:"Partitions of the input topics and of what is joined with them by number. 0 keeps what the inputs have, and is 12 where there are none. More than the sessions of all processes together stay idle."`
+	Replicas   int             `yaml:"replicas" default:"0" doc:"Replicas of topics that are created; 0 means 3 where there are 3 brokers or more, else the brokers' default.replication.factor."`
+	Retention  config.Duration `yaml:"retention" default:"0s" doc:"How long outputs are kept, and inputs that are created. 0s leaves it to the brokers."`
 }
 
 // State says where things are kept between runs.
@@ -68,12 +77,16 @@ func (c *Config) Validate() []config.Problem {
 	add(c.Group == "", "group", "must not be empty")
 	add(len(c.Inputs.Results) == 0, "inputs.results", "must name a topic")
 	add(c.Outputs.Enriched == "", "outputs.enriched", "must name a topic")
+	add(c.Outputs.Findings == "", "outputs.findings", "must name a topic")
 	add(c.Outputs.DeadLetter == "", "outputs.deadletter", "must name a topic")
+	add(c.Topics.Partitions < 0 || c.Topics.Partitions > 100_000, "topics.partitions", "must be between 0 and 100000")
+	add(c.Topics.Replicas < 0 || c.Topics.Replicas > 100, "topics.replicas", "must be between 0 and 100")
 	add(c.Outputs.MaxRecordBytes < 16<<10, "outputs.max_record_bytes", "must be at least 16KiB")
 	add(c.Sessions < 0, "sessions", "must not be negative")
 	add(c.Joins.ProcessMaxPerHost < 1, "joins.process_max_per_host", "must be at least 1")
 	for _, topic := range c.Inputs.Results {
 		add(topic == c.Outputs.Enriched, "outputs.enriched", "is also an input: the enricher would read what it writes")
+		add(topic == c.Outputs.Findings, "outputs.findings", "is also an input: the enricher would read what it writes")
 		add(topic == c.Outputs.DeadLetter, "outputs.deadletter", "is also an input: the enricher would read what it writes")
 	}
 	names := map[string]bool{}
