@@ -2,6 +2,7 @@ package kafkatest
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -43,8 +44,8 @@ func (b *Broker) properties(listeners []Listener) map[string]string {
 	}
 	props := map[string]string{
 		"process.roles":                                    "broker,controller",
-		"node.id":                                          "1",
-		"controller.quorum.voters":                         "1@" + b.Addr(controller),
+		"node.id":                                          strconv.Itoa(b.id),
+		"controller.quorum.voters":                         b.voters,
 		"controller.listener.names":                        string(controller),
 		"listeners":                                        strings.Join(addrs, ","),
 		"advertised.listeners":                             strings.Join(addrs[1:], ","),

@@ -22,13 +22,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Broker is a real Apache Kafka of one KRaft node on loopback, started for one
-// test and ended with it. It is used by one goroutine at a time.
+// Broker is a real Apache Kafka of one KRaft node on loopback, or one node of a
+// Cluster, started for one test and ended with it. It is used by one goroutine at
+// a time.
 type Broker struct {
-	dir   string
-	libs  string
-	ports map[Listener]int
-	run   *process // nil while stopped
+	id      int
+	dir     string
+	libs    string
+	ports   map[Listener]int
+	cluster string   // the cluster's id
+	voters  string   // Kafka's controller.quorum.voters
+	run     *process // nil while stopped
 	identity
 }
 
@@ -55,6 +59,15 @@ func Set(key, value string) Option {
 // not start fails it anywhere.
 func Real(t testing.TB, opts ...Option) *Broker {
 	t.Helper()
+	b := newNodes(t, 1, opts...)[0]
+	b.Start(t)
+	return b
+}
+
+// newNodes makes the nodes of a cluster, which are ended with the test; none is
+// started yet.
+func newNodes(t testing.TB, n int, opts ...Option) []*Broker {
+	t.Helper()
 	libs, err := findJars()
 	if err != nil {
 		if os.Getenv("CI") == "true" {
@@ -66,20 +79,25 @@ func Real(t testing.TB, opts ...Option) *Broker {
 	for _, opt := range opts {
 		opt(&set)
 	}
-	b := &Broker{dir: t.TempDir(), libs: libs, ports: map[Listener]int{}}
-	for i, port := range freePorts(t, len(set.listeners)+1) {
-		if i == 0 {
-			b.ports[controller] = port
-		} else {
-			b.ports[set.listeners[i-1]] = port
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	nodes, voters := make([]*Broker, n), make([]string, n)
+	ports := freePorts(t, n*(len(set.listeners)+1))
+	for i := range nodes {
+		b := &Broker{id: i + 1, dir: t.TempDir(), libs: libs, ports: map[Listener]int{}, cluster: encode(id)}
+		for _, l := range append([]Listener{controller}, set.listeners...) {
+			b.ports[l], ports = ports[0], ports[1:]
 		}
+		nodes[i], voters[i] = b, fmt.Sprintf("%d@%s", b.id, b.Addr(controller))
 	}
-	b.makeIdentity(t)
-	b.configure(t, set)
-	b.format(t)
-	t.Cleanup(func() { b.Kill(t) })
-	b.Start(t)
-	return b
+	for _, b := range nodes {
+		b.voters = strings.Join(voters, ",")
+		b.makeIdentity(t)
+		b.configure(t, set)
+		b.format(t)
+		t.Cleanup(func() { b.Kill(t) })
+	}
+	return nodes
 }
 
 // findJars returns the folder with Kafka's jars, or what is missing.
@@ -186,10 +204,8 @@ func (b *Broker) java(args ...string) []string {
 // format makes the data folder, with the SCRAM users in it.
 func (b *Broker) format(t testing.TB) {
 	t.Helper()
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // never fails
 	args := b.java("kafka.tools.StorageTool", "format", "-c", b.file("server.properties"),
-		"--cluster-id="+encode(id)) // with "=", since it may begin with a dash
+		"--cluster-id="+b.cluster) // with "=", since it may begin with a dash
 	for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", mechanism, User, Password))
 	}
@@ -204,16 +220,28 @@ func (b *Broker) format(t testing.TB) {
 // it answers.
 func (b *Broker) Start(t testing.TB) {
 	t.Helper()
+	b.launch(t)
+	b.await(t)
+}
+
+// launch starts the process.
+func (b *Broker) launch(t testing.TB) {
+	t.Helper()
 	run, err := start(b.file("server.log"), "java", b.java("kafka.Kafka", b.file("server.properties"))...)
 	if err != nil {
 		t.Fatalf("start Kafka: %v", err)
 	}
 	b.run = run
+}
+
+// await returns when the broker answers and its cluster counts on it.
+func (b *Broker) await(t testing.TB) {
+	t.Helper()
 	client := Client(t, b.Addrs(), kgo.RequestRetries(0), kgo.DisableClientMetrics())
 	defer client.Close()
 	deadline := time.Now().Add(patience)
 	for !b.answers(t.Context(), client) {
-		if run.ended() || time.Now().After(deadline) {
+		if b.run.ended() || time.Now().After(deadline) {
 			t.Fatalf("Kafka does not answer:\n%s", b.lastWords())
 		}
 	}
@@ -224,7 +252,7 @@ func (b *Broker) answers(ctx context.Context, client *kgo.Client) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	meta, err := kadm.NewClient(client).BrokerMetadata(ctx)
-	if err == nil && len(meta.Brokers) == 1 {
+	if err == nil && slices.Contains(meta.Brokers.NodeIDs(), int32(b.id)) {
 		return true
 	}
 	select { // a pause between questions, which ends early with the broker
@@ -258,6 +286,19 @@ func (b *Broker) end(t testing.TB, sig syscall.Signal) {
 		t.Errorf("end Kafka: %v", err)
 	}
 	b.run = nil
+}
+
+// Tool runs one of Kafka's own command line tools, by the name of its class, and
+// returns what it printed.
+func (b *Broker) Tool(t testing.TB, class string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "java", b.java(append([]string{class}, args...)...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", class, args, err, out)
+	}
+	return string(out)
 }
 
 // lastWords returns the end of the broker's log.
