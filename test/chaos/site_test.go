@@ -1,8 +1,9 @@
 //go:build chaos || e2e
 
-// Package chaos does to the real logger-ext what will be done to it: kill -9,
-// brokers that go away, copied and rolled-back spools, a fifth of a processor. Each
-// random run prints its seed; SEED=n repeats it alone.
+// Package chaos does to the real logger-ext and the real enricher what will be done
+// to them: kill -9, brokers that go away, copied and rolled-back spools, a fifth of
+// a processor, leaders that move, a process that stands still. Each random run
+// prints its seed; SEED=n repeats it alone.
 package chaos
 
 import (
@@ -47,21 +48,26 @@ func TestMain(m *testing.M) {
 
 // eachSeed runs test for n random seeds, or for that of $SEED alone, two at a time.
 func eachSeed(t *testing.T, n int, test func(*testing.T, *rand.Rand)) {
-	seeds := []uint64{}
-	if text := os.Getenv("SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		must(t, err)
-		seeds, n = append(seeds, seed), 0
-	}
-	for range n {
-		seeds = append(seeds, uint64(rand.Uint32()))
-	}
-	for _, seed := range seeds {
+	for _, seed := range seeds(t, n) {
 		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			test(t, rand.New(rand.NewPCG(seed, 0)))
 		})
 	}
+}
+
+// seeds is n random ones, or that of $SEED alone.
+func seeds(t *testing.T, n int) (all []uint64) {
+	t.Helper()
+	if text := os.Getenv("SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		must(t, err)
+		return []uint64{seed}
+	}
+	for range n {
+		all = append(all, uint64(rand.Uint32()))
+	}
+	return all
 }
 
 func must(t *testing.T, err error) {

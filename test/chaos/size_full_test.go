@@ -6,9 +6,10 @@ import "time"
 
 // What make chaos does.
 const (
-	killSeeds  = 500
-	outage     = 3 * time.Minute
-	quotaBytes = 1 << 30
+	enricherSeeds = 300
+	killSeeds     = 500
+	outage        = 3 * time.Minute
+	quotaBytes    = 1 << 30
 	// pingLimit is how long a ping may take in a small quota.
 	pingLimit = time.Second
 	// patience is how long what must happen may take: what three minutes leave

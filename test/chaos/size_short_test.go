@@ -6,9 +6,10 @@ import "time"
 
 // What a change can wait for.
 const (
-	killSeeds  = 10
-	outage     = 20 * time.Second
-	quotaBytes = 256 << 20
+	enricherSeeds = 5
+	killSeeds     = 10
+	outage        = 20 * time.Second
+	quotaBytes    = 256 << 20
 	// pingLimit is half of what osqueryd waits: other tests run beside these.
 	pingLimit = 5 * time.Second
 	// patience is how long what must happen may take on a loaded machine.

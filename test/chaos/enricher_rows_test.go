@@ -1,0 +1,249 @@
+//go:build chaos || e2e
+
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stackjoin/stackjoin/internal/kafkatest"
+)
+
+const (
+	hostsOfChaos   = 12
+	rowsOfChaos    = 18_000
+	rowsPerSecond  = 600
+	bytesPerSecond = rowsPerSecond * 500
+)
+
+// storyteller is one host, whose processes start others and talk to the network.
+type storyteller struct {
+	agent, run string
+	rng        *rand.Rand
+	seq        int
+	now        int
+	pids       []int
+}
+
+// tell is the rows of the next call, as logger-ext ships them.
+func (s *storyteller) tell() (rows []string) {
+	s.seq++
+	s.now += s.rng.IntN(3)
+	n := 1 + s.rng.IntN(4)
+	prev := "null"
+	if s.seq > 1 {
+		prev = fmt.Sprintf(`"%s/%d"`, s.run, s.seq-1)
+	}
+	for row := range n {
+		query, columns := s.row()
+		rows = append(rows, fmt.Sprintf(`{"name":%q,"hostIdentifier":"host-%s","unixTime":%d,"columns":%s,"action":"added",`+
+			`"delivery":{"agent":%q,"run":%q,"seq":%d,"row":%d,"rows":%d,"prev":%s,"spooled":%q}}`,
+			query, s.agent[:8], s.now, columns, s.agent, s.run, s.seq, row, n, prev, time.Unix(int64(s.now), 0).UTC().Format("2006-01-02T15:04:05.000Z")))
+	}
+	return rows
+}
+
+// row is a start of a process, or a connection of one that was started.
+func (s *storyteller) row() (query, columns string) {
+	parent := s.pids[s.rng.IntN(len(s.pids))]
+	if s.rng.IntN(3) > 0 {
+		pid := 2 + s.rng.IntN(300)
+		s.pids = append(s.pids, pid)[max(0, len(s.pids)-50):]
+		return "process_events", fmt.Sprintf(`{"pid":"%d","parent":"%d","path":"/usr/bin/p%d","cmdline":"p%d --of %d","uid":"1000","auid":"1000","time":"%d","syscall":"execve"}`,
+			pid, parent, pid%7, pid%7, s.seq, s.now)
+	}
+	address := fmt.Sprintf("203.0.113.%d", s.rng.IntN(50)) // some are on the sample feed
+	if s.rng.IntN(5) == 0 {
+		address = "198.51.100.23"
+	}
+	return "socket_events", fmt.Sprintf(`{"action":"connect","pid":"%d","path":"","remote_address":%q,"remote_port":"443","family":"2","time":"%d"}`, parent, address, s.now)
+}
+
+// produce writes the rows at an even pace until all are there.
+func (j *join) produce(ctx context.Context, rng *rand.Rand) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(j.kafka.Addrs()...), kgo.RequiredAcks(kgo.AllISRAcks()))
+	if err != nil {
+		j.t.Error(err)
+		return
+	}
+	defer client.Close()
+	hosts := make([]*storyteller, hostsOfChaos)
+	for i := range hosts {
+		hosts[i] = &storyteller{
+			agent: fmt.Sprintf("%08x-0000-4000-8000-%012x", rng.Uint32(), i), run: fmt.Sprintf("%016x", rng.Uint64()),
+			rng: split(rng), now: 1_760_000_000, pids: []int{1},
+		}
+	}
+	const tick = 50 * time.Millisecond
+	promise := kgo.AbortingFirstErrPromise(client)
+	for sent := 0; sent < rowsOfChaos && pause(ctx, tick); {
+		for end := sent + int(rowsPerSecond*tick/time.Second); sent < end; {
+			h := hosts[rng.IntN(len(hosts))]
+			for _, row := range h.tell() {
+				client.Produce(ctx, &kgo.Record{Topic: j.input, Key: []byte(h.agent), Value: []byte(row)}, promise.Promise())
+				sent++
+			}
+		}
+	}
+	if err := promise.Err(); err != nil && ctx.Err() == nil {
+		j.t.Errorf("produce: %v", err)
+	}
+}
+
+// output is the enriched records, in order, once no transaction is open any more.
+func (j *join) output() []*kgo.Record {
+	j.t.Helper()
+	topic := j.name + ".enriched"
+	j.settled(topic)
+	j.settled(j.name + ".deadletter")
+	for _, letter := range j.read(j.name + ".deadletter") {
+		j.t.Errorf("dead letter: %s", letter.Value)
+	}
+	return j.read(topic)
+}
+
+// read is a topic's committed records.
+func (j *join) read(topic string) []*kgo.Record {
+	j.t.Helper()
+	all := kafkatest.Read(j.t, j.kafka.Addrs(), topic, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	return slices.DeleteFunc(all, func(r *kgo.Record) bool { return r.Attrs.IsControl() })
+}
+
+// settled returns when every transaction on the topic is ended, by its time-out
+// where its owner was killed.
+func (j *join) settled(topic string) {
+	j.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		ends, err := j.admin.ListEndOffsets(j.t.Context(), topic)
+		must(j.t, err)
+		stable, err := j.admin.ListCommittedOffsets(j.t.Context(), topic)
+		must(j.t, err)
+		open := 0
+		ends.Each(func(end kadm.ListedOffset) {
+			if s, ok := stable.Lookup(topic, end.Partition); !ok || s.Err != nil || end.Err != nil || s.Offset != end.Offset {
+				open++
+			}
+		})
+		if open == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			j.t.Fatalf("%s: transactions stay open on %d partitions", topic, open)
+		}
+		pause(j.t.Context(), 200*time.Millisecond)
+	}
+}
+
+// exactlyOnceInOrder wants of each host the rows that were produced, by name. What
+// the broker has twice since its producer was not sure may come out twice or once.
+func exactlyOnceInOrder(t *testing.T, rows, out []*kgo.Record) {
+	t.Helper()
+	want, twice := map[string][]string{}, map[string]bool{}
+	for _, r := range rows {
+		id := nameOf(t, r)
+		twice[id] = slices.Contains(want[string(r.Key)][max(0, len(want[string(r.Key)])-1000):], id)
+		if !twice[id] {
+			want[string(r.Key)] = append(want[string(r.Key)], id)
+		}
+	}
+	got, seen := map[string][]string{}, map[string]bool{}
+	for _, r := range out {
+		id := header(r, "id")
+		if seen[id] && twice[id] {
+			continue
+		}
+		seen[id] = true
+		got[string(r.Key)] = append(got[string(r.Key)], id)
+	}
+	for _, host := range slices.Sorted(maps.Keys(want)) {
+		if !slices.Equal(got[host], want[host]) {
+			t.Errorf("host %s: %s", host, firstDifference(got[host], want[host]))
+		}
+	}
+	if len(got) != len(want) || len(want) != hostsOfChaos {
+		t.Errorf("rows of %d hosts, want %d", len(got), len(want))
+	}
+}
+
+func firstDifference(got, want []string) string {
+	for i := range max(len(got), len(want)) {
+		switch {
+		case i >= len(got):
+			return fmt.Sprintf("%d rows, want %d; the first that is missing is %s", len(got), len(want), want[i])
+		case i >= len(want):
+			return fmt.Sprintf("%d rows, want %d; the first too many is %s", len(got), len(want), got[i])
+		case got[i] != want[i]:
+			return fmt.Sprintf("%d rows, want %d; %s came where %s was due", len(got), len(want), got[i], want[i])
+		}
+	}
+	return "equal"
+}
+
+// nameOf is the name of a row as it was produced.
+func nameOf(t *testing.T, r *kgo.Record) string {
+	t.Helper()
+	var v struct {
+		Delivery struct {
+			Agent, Run string
+			Seq, Row   int
+		}
+	}
+	must(t, json.Unmarshal(r.Value, &v))
+	d := v.Delivery
+	return fmt.Sprintf("%s/%s/%d/%d", d.Agent, d.Run, d.Seq, d.Row)
+}
+
+// sameRecords wants the same final record of each name from two runs.
+func sameRecords(t *testing.T, got, want []*kgo.Record) {
+	t.Helper()
+	a, b := final(t, got), final(t, want)
+	if len(a) != len(b) {
+		t.Errorf("%d names, and %d from the calm run", len(a), len(b))
+	}
+	told := 0
+	for _, id := range slices.Sorted(maps.Keys(b)) {
+		if reflect.DeepEqual(a[id], b[id]) {
+			continue
+		}
+		if told++; told > 3 {
+			continue
+		}
+		x, _ := json.Marshal(a[id])
+		y, _ := json.Marshal(b[id])
+		t.Errorf("%s is\n%s\nand from the calm run\n%s", id, x, y)
+	}
+	if told > 3 {
+		t.Errorf("%d records differ", told)
+	}
+}
+
+// final is the last record of each name, without when it was made and how often it
+// was revised.
+func final(t *testing.T, records []*kgo.Record) map[string]any {
+	t.Helper()
+	all := map[string]any{}
+	for _, r := range records {
+		var v map[string]any
+		must(t, json.Unmarshal(r.Value, &v))
+		enrichment, _ := v["enrichment"].(map[string]any)
+		event, ok := enrichment["event"].(map[string]any)
+		if !ok {
+			t.Fatalf("no enrichment.event in %s", strings.TrimSpace(string(r.Value)))
+		}
+		delete(event, "ingested")
+		delete(event, "revision")
+		all[header(r, "id")] = v
+	}
+	return all
+}
