@@ -27,8 +27,13 @@ func leaders(t *testing.T, admin *kadm.Client, topic string) map[int32]int32 {
 	return all
 }
 
-func TestAClusterKeepsItsDataAndItsWordWhileNodesAndLeadersGo(t *testing.T) {
+func TestCluster(t *testing.T) {
 	c := kafkatest.RealCluster(t, 3)
+	t.Run("keeps its data while nodes and leaders go", func(t *testing.T) { losesNothing(t, c) })
+	t.Run("slows a client until its quota is taken away", func(t *testing.T) { holdsToAQuota(t, c) })
+}
+
+func losesNothing(t *testing.T, c *kafkatest.Cluster) {
 	client := kafkatest.Client(t, c.Addrs(), kgo.MetadataMinAge(50*time.Millisecond))
 	admin := kadm.NewClient(client)
 	if _, err := admin.CreateTopic(t.Context(), 3, 3, nil, "t"); err != nil {
@@ -61,28 +66,25 @@ func TestAClusterKeepsItsDataAndItsWordWhileNodesAndLeadersGo(t *testing.T) {
 			t.Fatalf("leaders were %v and are %v", before, leaders(t, admin, "t"))
 		}
 	}
-	for _, node := range c.Nodes {
-		c.AwaitInSync(t)
-		node.Kill(t)
-		send() // two of three are enough
-		node.Start(t)
-		send()
-	}
+	c.AwaitInSync(t)
+	c.Nodes[0].Kill(t)
+	send() // two of three are enough
+	c.Nodes[0].Start(t)
+	send()
 	c.AwaitInSync(t)
 	if got := kafkatest.Read(t, c.Addrs(), "t"); len(got) != sent {
 		t.Errorf("%d records, want %d", len(got), sent)
 	}
 }
 
-func TestAQuotaSlowsAClientUntilItIsTakenAway(t *testing.T) {
-	c := kafkatest.RealCluster(t, 1)
-	kafkatest.CreateTopic(t, c.Addrs(), "t", 1, nil)
+func holdsToAQuota(t *testing.T, c *kafkatest.Cluster) {
+	kafkatest.CreateTopic(t, c.Addrs(), "slow", 1, map[string]string{"min.insync.replicas": "1"})
 	client := kafkatest.Client(t, c.Addrs(), kgo.ClientID("slow"), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	produce := func() time.Duration {
 		t.Helper()
 		began := time.Now()
 		for range 2 {
-			if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: make([]byte, 20_000)}).FirstErr(); err != nil {
+			if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "slow", Value: make([]byte, 20_000)}).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
 		}
