@@ -50,7 +50,7 @@ type Outputs struct {
 
 // Topics is what enricher topics makes of the topics.
 type Topics struct {
-	Partitions int             `yaml:"partitions" default:"0" doc:"Partitions of the input topics and of what is joined with them by number. 0 keeps what the inputs have, and is 12 where there are none. More than the sessions of all processes together stay idle."`
+	Partitions int             `yaml:"partitions" default:"0" doc:"Partitions of the input topics and of what is joined with them by number. 0 keeps what the inputs have, and is 12 where there are none. Sessions beyond that number, over all processes, stay idle."`
 	Replicas   int             `yaml:"replicas" default:"0" doc:"Replicas of topics that are created; 0 means 3 where there are 3 brokers or more, else the brokers' default.replication.factor."`
 	Retention  config.Duration `yaml:"retention" default:"0s" doc:"How long outputs are kept, and inputs that are created. 0s leaves it to the brokers."`
 }
