@@ -148,6 +148,13 @@ func enrichedSamples(t *testing.T) map[string][]byte {
 	for i, path := range []string{"/usr/bin/bash", "/usr/sbin/sshd", "/usr/lib/systemd/systemd"} {
 		process.Ancestors = append(process.Ancestors, enrich.Process{EntityID: "5f2" + string(rune('b'+i)), PID: int64(900 - i), Executable: path, CommandLine: strings.Repeat(path+" ", 20), Inferred: i == 2})
 	}
+	process.UserName, process.ContainerID = "alice", strings.Repeat("0a", 32)
+	process.Previous = []enrich.Process{{EntityID: "5f29", Executable: "/bin/sh", CommandLine: "sh -c curl", Start: at(9)}}
+	login := enrich.Login{ID: "77aa", PID: 880, UserID: "1000", UserName: "alice", Terminal: "pts/0", Remote: "198.51.100.77", Start: at(2)}
+	session := enrich.Session{
+		How: enrich.SessionByPID, Login: login, AuditUserID: "1000", AuditUserName: "alice",
+		Hops: []enrich.Hop{{EntityID: "5f2b", PID: 900, Executable: "/usr/bin/sudo", CommandLine: "sudo -i", From: "1000", FromName: "alice", To: "0", ToName: "root"}},
+	}
 	threat := enrich.Threat{
 		Indicator: "198.51.100.23", Type: "ipv4-addr", Field: "destination.ip", Atomic: "198.51.100.23", How: "exact", Feed: "feodo", Generation: "9c1f",
 		Confidence: 80, Name: "Emotet", Reference: "https://feodotracker.abuse.ch/", Tags: []string{"c2"}, FirstSeen: at(1), LastSeen: at(2),
@@ -159,8 +166,17 @@ func enrichedSamples(t *testing.T) map[string][]byte {
 	file := []byte(`{"name":"file_events","unixTime":1795428680,"columns":{"target_path":"/tmp/x","action":"CREATED","md5":"d41d8cd98f00b204e9800998ecf8427e","sha256":"e3b0c4"},"action":"added"}`)
 	dns := []byte(`{"name":"dns_lookup_events","columns":{"name":"example.com","pid":"7","username":"SYSTEM"},"action":"added"}`)
 	return map[string][]byte{
-		"enriched-match.json": known(t, socket, func(e *enrich.Event) { e.Process, e.Threats = &process, []enrich.Threat{threat} }),
-		"enriched-gap.json":   known(t, socket, func(e *enrich.Event) { e.AddGap("process", enrich.ProcessUnknown) }),
+		"enriched-match.json": known(t, socket, func(e *enrich.Event) {
+			e.Process, e.Session, e.Threats = &process, &session, []enrich.Threat{threat}
+		}),
+		"enriched-possible.json": known(t, socket, func(e *enrich.Event) {
+			second := login
+			second.ID, second.PID, second.Terminal, second.Remote = "77ab", 881, "tty1", ":0"
+			e.Process = &enrich.Process{EntityID: "5f2a", PID: 30219, Executable: "/usr/bin/curl", UserID: "1000"}
+			e.Session = &enrich.Session{How: enrich.SessionPossible, Possible: []enrich.Login{login, second}, AuditUserID: "1000"}
+			e.AddGap("ancestry", enrich.ParentUnknown)
+		}),
+		"enriched-gap.json": known(t, socket, func(e *enrich.Event) { e.AddGap("process", enrich.ProcessUnknown) }),
 		"enriched-foreign.json": known(t, foreign, func(e *enrich.Event) {
 			e.Host, e.TimeSource, e.Time, e.Appended = "", enrich.TimeUnknown, time.Time{}, time.Time{}
 			e.Position = enrich.Position{File: "osqueryd.results.log", Line: 7}

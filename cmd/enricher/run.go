@@ -15,6 +15,7 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
+	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
@@ -96,6 +97,6 @@ func pipelines(cfg *enricherconf.Config, store *reputation.Store) func(stream.Pa
 	lenses := event.NewLenses(cfg.CustomLenses()...)
 	lookups := []enrich.Enricher{reputation.New(store)}
 	return func(stream.Partition) (*enrich.Pipeline, error) {
-		return enrich.NewPipeline(lenses, []enrich.Operator{process.New(cfg.Process())}, lookups), nil
+		return enrich.NewPipeline(lenses, []enrich.Operator{process.New(cfg.Process(), state.NewMemory())}, lookups), nil
 	}
 }

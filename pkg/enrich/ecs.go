@@ -166,8 +166,8 @@ func (w *writer) related(e *Event) {
 	}
 	hashes := []string{e.Text(event.MD5), e.Text(event.SHA1), e.Text(event.SHA256)}
 	hosts := []string{e.HostIdentifier.Text(), e.Text(event.Domain), e.Text(event.SNI), e.Text(event.HTTPHost)}
-	users := []string{e.Text(event.UserName)}
-	if strings.Join(ips, "")+strings.Join(hashes, "")+strings.Join(hosts, "")+users[0] == "" {
+	users := userNames(e)
+	if strings.Join(ips, "")+strings.Join(hashes, "")+strings.Join(hosts, "")+strings.Join(users, "") == "" {
 		return
 	}
 	w.object("related")
@@ -176,6 +176,18 @@ func (w *writer) related(e *Event) {
 	w.texts("user", users)
 	w.texts("hash", hashes)
 	w.close('}')
+}
+
+// userNames are those of the row, its process and its login.
+func userNames(e *Event) []string {
+	names := []string{e.Text(event.UserName)}
+	if e.Process != nil {
+		names = append(names, e.Process.UserName)
+	}
+	if e.Session != nil {
+		names = append(names, e.Session.UserName, e.Session.AuditUserName)
+	}
+	return names
 }
 
 // confidence gives a number the word ECS has for it.

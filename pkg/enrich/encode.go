@@ -72,6 +72,8 @@ func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) ([]byt
 	joined[0].from = len(w.b)
 	w.hostObject(e)
 	w.process(e, sh.ancestors)
+	w.container(e)
+	w.session(e)
 	w.user(e)
 	w.network(e)
 	w.names(e)
@@ -139,6 +141,7 @@ func (w *writer) process(e *Event, ancestors int) {
 	w.object("process")
 	w.processMembers(p, w.limit)
 	w.text("working_directory", p.WorkingDirectory)
+	w.previous(p.Previous)
 	if len(p.Ancestors) > 0 {
 		w.object("parent")
 		w.processMembers(&p.Ancestors[0], w.limit)
@@ -169,11 +172,7 @@ func (w *writer) processMembers(p *Process, limit int) {
 	w.text("executable", w.clip(p.Executable, limit))
 	w.text("command_line", w.clip(p.CommandLine, limit))
 	w.time("start", p.Start)
-	if p.UserID != "" {
-		w.object("user")
-		w.text("id", p.UserID)
-		w.close('}')
-	}
+	w.person("user", p.UserID, p.UserName)
 	if p.Inferred {
 		w.truth("inferred", true)
 	}
@@ -199,17 +198,6 @@ func (w *writer) rowProcess(e *Event) {
 		w.number("pid", parent)
 		w.close('}')
 	}
-	w.close('}')
-}
-
-func (w *writer) user(e *Event) {
-	id, name := e.Text(event.UID), e.Text(event.UserName)
-	if id == "" && name == "" {
-		return
-	}
-	w.object("user")
-	w.text("id", id)
-	w.text("name", name)
 	w.close('}')
 }
 

@@ -71,8 +71,12 @@ type Event struct {
 	// asked are the pids that joins looked for, one bit for each of 64 classes.
 	asked uint64
 
+	// own is room for Process, used again for the next event.
+	own *Process
+
 	// What the joins answered.
 	Process  *Process
+	Session  *Session
 	Threats  []Threat
 	Gaps     []Gap
 	Evidence []Evidence
@@ -114,8 +118,28 @@ func (e *Event) Int(f event.Field) (int64, bool) {
 	return v.Int()
 }
 
+// NewProcess gives the event an empty process with that many ancestors, and returns
+// it. It is valid until the Event is used for another row.
+func (e *Event) NewProcess(ancestors int) *Process {
+	if e.own == nil {
+		e.own = &Process{}
+	}
+	room := e.own.Ancestors
+	if cap(room) < ancestors {
+		room = make([]Process, ancestors, max(ancestors, 8))
+	}
+	room = room[:ancestors]
+	clear(room)
+	*e.own = Process{Ancestors: room}
+	e.Process = e.own
+	return e.own
+}
+
 // Ask notes that the event's answer depends on who had this pid.
 func (e *Event) Ask(pid int64) { e.asked |= classOf(pid) }
+
+// Asked tells whether the event's answer may depend on who had this pid.
+func (e *Event) Asked(pid int64) bool { return e.asked&classOf(pid) != 0 }
 
 // classOf spreads pids, which are given one after the other, over the bits.
 func classOf(pid int64) uint64 { return 1 << (uint64(pid) * 0x9e3779b97f4a7c15 >> 58) }
@@ -146,7 +170,8 @@ func (e *Event) AddGap(question, reason string) {
 
 // Gap is what could not be known about an event, and why.
 type Gap struct {
-	// Question names what was asked: "process", "ancestry", "reputation", "matches", "kind".
+	// Question names what was asked: "process", "command_line", "ancestry",
+	// "reputation", "matches", "kind".
 	Question string
 	// Reason is a fixed word of the output's vocabulary (docs/enriched.md).
 	Reason string
@@ -157,7 +182,10 @@ const (
 	ProcessUnknown  = "process_unknown"  // no process of that pid was seen to start before the event
 	ProcessMismatch = "process_mismatch" // the pid's process has another path than the event says
 	NameUnknown     = "name_unknown"     // no name was seen to resolve to the address, and the host's names are seen
+	ProcessEvicted  = "process_evicted"  // the same, but the host had so many processes that some were given up
+	ProcessThin     = "process_thin"     // the process was unseen so long that only its name and parent were kept
 	ParentUnknown   = "parent_unknown"   // an ancestor's start was not seen
+	ParentEvicted   = "parent_evicted"   // the same, but the host had so many processes that some were given up
 	FeedUnavailable = "feed_unavailable" // a feed never loaded
 	HostUnknown     = "host_unknown"     // the row does not say which host it is from
 	MatchesCut      = "matches_cut"      // more indicators were met than an event carries
@@ -175,9 +203,14 @@ type Process struct {
 	WorkingDirectory string
 	Start            time.Time
 	UserID           string
+	UserName         string
 	AuditUserID      string
+	ContainerID      string
 	// Inferred marks a process that was not seen to start.
 	Inferred bool
+	// Previous are the programs that the same process ran before, oldest first.
+	// Only EntityID, Executable, CommandLine and Start are set.
+	Previous []Process
 	// Ancestors are the parents, nearest first, as they were at the start.
 	Ancestors []Process
 }

@@ -242,7 +242,10 @@ func (p *Pipeline) count(e *Event) {
 
 // identify fills in what the row itself says: its name, host, kind and time.
 func (p *Pipeline) identify(e *Event, in Input, sub int) {
-	*e = Event{Row: e.Row, Position: in.Position, Appended: in.Appended, Gaps: e.Gaps[:0], Threats: e.Threats[:0], Evidence: e.Evidence[:0]}
+	*e = Event{
+		Row: e.Row, Position: in.Position, Appended: in.Appended, own: e.own,
+		Gaps: e.Gaps[:0], Threats: e.Threats[:0], Evidence: e.Evidence[:0],
+	}
 	e.Lens = p.finder.Find(&e.Row)
 	e.Kind = kindOf(e)
 	if e.Delivered && e.Delivery.Agent != "" {

@@ -58,7 +58,7 @@ type world struct {
 	t       interface{ Fatal(...any) }
 	cfg     enrich.Waiting
 	state   *state.Memory
-	joins   *joins.Operator
+	known   *state.Memory // the processes'
 	p       *enrich.Pipeline
 	out     enrich.Out
 	inputs  []enrich.Input
@@ -67,13 +67,13 @@ type world struct {
 }
 
 func newWorld(t interface{ Fatal(...any) }, cfg enrich.Waiting) *world {
-	w := &world{t: t, cfg: cfg, state: state.NewMemory(), joins: joins.New(joins.Config{}), highest: map[string]told{}}
+	w := &world{t: t, cfg: cfg, state: state.NewMemory(), known: state.NewMemory(), highest: map[string]told{}}
 	w.build()
 	return w
 }
 
 func (w *world) build() {
-	w.p = enrich.NewPipeline(event.NewLenses(), []enrich.Operator{w.joins}, nil)
+	w.p = enrich.NewPipeline(event.NewLenses(), []enrich.Operator{joins.New(joins.Config{}, w.known)}, nil)
 	w.p.Wait(w.cfg, w.state)
 }
 

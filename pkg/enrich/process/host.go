@@ -1,203 +1,144 @@
 package process
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
-	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
-// maxCommandLine is how much of a command line is kept for later answers.
-const maxCommandLine = 4 << 10
-
-// version is one execution of one program by one pid.
-type version struct {
-	id          string
-	pid, parent int64
-	start       time.Time
-	// order breaks ties between versions of one second: eid where the query
-	// names it, else the row's own place.
-	order             string
-	path, commandLine string
-	directory         string
-	uid, auid         string
-	inferred          bool
-	// inventory marks a version made from `processes`; an exec row of the same
-	// start stands for it. listed is set while that table still shows it.
-	inventory, listed bool
-}
-
-func (v *version) describe() *enrich.Process {
-	return &enrich.Process{
-		EntityID: v.id, PID: v.pid, Executable: v.path, CommandLine: v.commandLine, WorkingDirectory: v.directory,
-		Start: v.start, UserID: v.uid, AuditUserID: v.auid, Inferred: v.inferred,
-	}
-}
-
-// identity names a version: hash(host, boot, pid, start, eid). osquery's rows
-// do not tell the boot, so it is empty until a lens answers for it. A version
-// from `processes` has no eid: its start and path stand for it.
-func identity(e *enrich.Event, v *version) string {
-	tie := v.path
-	if eid, ok := e.Field(event.EID); ok && !eid.Empty() {
-		tie = "eid:" + eid.Text()
-	} else if !v.inventory {
-		tie = e.ID
-	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{
-		string(e.Host), "", strconv.FormatInt(v.pid, 10), strconv.FormatInt(v.start.Unix(), 10), tie,
-	}, "\x00")))
-	return hex.EncodeToString(sum[:16])
-}
-
-// host is what is known of one host's processes.
+// host is what is known of one host, decoded. All of it is in the State too.
 type host struct {
-	// pids holds each pid's versions, by start and then order.
-	pids    map[int64][]*version
-	count   int
-	sweepAt time.Time
-	// text interns paths and command lines, of which a host has few.
-	text map[string]string
+	name       enrich.Host
+	pids       map[int64]*history
+	count      int // of versions
+	logins     map[int64]*logins
+	users      map[string]user
+	containers map[int64]container
+	record     record
 }
 
-func (h *host) intern(s string) string {
-	if s == "" {
+// empty tells whether nothing is known of the host.
+func (h *host) empty() bool {
+	return len(h.pids)+len(h.logins)+len(h.users)+len(h.containers) == 0
+}
+
+// record is what is kept once for a host.
+type record struct {
+	// sweepAt is when its clock is to reach before what is old is looked for.
+	sweepAt int64
+	// evicted is when versions were last given up for want of room, 0 for never.
+	evicted int64
+	// boots are when the system started, oldest first.
+	boots []int64
+	// snapshot is the result of `processes` that is coming in row by row.
+	snapshot snapshot
+}
+
+// snapshot is how much of one `processes` result came.
+type snapshot struct {
+	call   string // run/seq
+	lister uint32
+	at     int64
+	next   int // the row that is to come
+}
+
+// user is what one user is called, as told last.
+type user struct {
+	name string
+	at   int64
+}
+
+// container is the container whose first process had a pid, from when it was first
+// listed to when it was last.
+type container struct {
+	id       string
+	from, to int64
+}
+
+func newHost(name enrich.Host) *host {
+	return &host{
+		name: name, pids: map[int64]*history{}, logins: map[int64]*logins{},
+		users: map[string]user{}, containers: map[int64]container{},
+	}
+}
+
+const (
+	// maxBoots and sameBoot bound the starts of a system that are told apart: its
+	// start is computed from its uptime and moves with its clock.
+	maxBoots = 8
+	sameBoot = int64(2 * time.Minute)
+)
+
+// boot is when the system had last started by then, 0 where that is not known.
+func (h *host) boot(at int64) (last int64) {
+	for _, b := range h.record.boots {
+		if b <= at {
+			last = b
+		}
+	}
+	return last
+}
+
+// booted notes that the system started then. Of what is told of one start, the
+// earliest counts.
+func (h *host) booted(at int64) (changed bool) {
+	for i, b := range h.record.boots {
+		if at >= b-sameBoot && at <= b+sameBoot {
+			h.record.boots[i] = min(b, at)
+			return at < b
+		}
+	}
+	place, _ := slices.BinarySearch(h.record.boots, at)
+	h.record.boots = slices.Insert(h.record.boots, place, at)
+	if len(h.record.boots) > maxBoots {
+		h.record.boots = h.record.boots[1:]
+	}
+	return true
+}
+
+// find returns who had the pid at a time, as history.find does.
+func (h *host) find(pid, at int64, path []byte, token string) (v *version, contradicted bool) {
+	who := h.pids[pid]
+	if who == nil {
+		return nil, false
+	}
+	return who.find(query{at: at, boot: h.boot(at), path: path, token: token})
+}
+
+// userName is what the user of that id is called, where the host told.
+func (h *host) userName(uid string) string {
+	if uid == "" || len(h.users) == 0 {
 		return ""
 	}
-	if kept, ok := h.text[s]; ok {
-		return kept
-	}
-	if len(h.text) >= 1<<14 {
-		clear(h.text)
-	}
-	h.text[s] = s
-	return s
+	return h.users[uid].name
 }
 
-func compare(a, b *version) int {
-	if c := a.start.Compare(b.start); c != 0 {
-		return c
+// contained is the container that a version is known to run in by itself.
+func (h *host) contained(pid int64, v *version) (id string) {
+	who := h.pids[pid]
+	if v.container != "" || who == nil {
+		return v.container
 	}
-	return strings.Compare(a.order, b.order)
+	who.shadows(v, func(s *version) bool { id = s.container; return id == "" })
+	if c, ok := h.containers[pid]; ok && id == "" && (h.sameProcess(who, v, c.to) || h.sameProcess(who, v, c.from)) {
+		return c.id
+	}
+	return id
 }
 
-// add keeps v, unless an equal one was there before, and returns the version it
-// stands for. What is kept depends on which rows were taken and not on their
-// order, so that rows may be taken again, as when a transaction is tried again.
-func (h *host) add(v *version) *version {
-	versions := h.pids[v.pid]
-	if i := slices.IndexFunc(versions, func(old *version) bool { return old.id == v.id }); i >= 0 {
-		versions[i].listed = versions[i].listed || v.listed
-		return settle(versions, versions[i])
+// sameProcess tells whether v is of the process that had its pid at a time. It may
+// have run other programs since.
+func (h *host) sameProcess(who *history, v *version, at int64) bool {
+	if at < v.start {
+		return false
 	}
-	at, _ := slices.BinarySearchFunc(versions, v, compare)
-	versions = slices.Insert(versions, at, v)
-	h.pids[v.pid] = versions
-	h.count++
-	return settle(versions, v)
-}
-
-// kept returns the version that v was kept as, or v when it was forgotten.
-func (h *host) kept(v *version) *version {
-	versions := h.pids[v.pid]
-	if i := slices.IndexFunc(versions, func(old *version) bool { return old.id == v.id }); i >= 0 {
-		return settle(versions, versions[i])
-	}
-	return v
-}
-
-// settle returns the version that v's execution is known by: the exec row's where
-// `processes` tells of the same start and program, the nearest of several.
-func settle(versions []*version, v *version) *version {
-	if !v.inventory {
-		return v
-	}
-	best, nearest := v, adopt
-	for _, other := range versions {
-		apart := v.start.Sub(other.start).Abs()
-		if !other.inventory && other.path == v.path && (apart < nearest || best == v && apart == adopt) {
-			best, nearest = other, apart
-		}
-	}
-	return best
-}
-
-// find returns the version of pid whose start is latest, not after at. Where
-// the event says its path, a version of the same second with that path is
-// preferred, and another path is a contradiction, not an answer.
-func (h *host) find(pid int64, at time.Time, path string) (v *version, contradicted bool) {
-	versions := h.pids[pid]
-	for i := len(versions) - 1; i >= 0; i-- {
-		candidate := versions[i]
-		if candidate.start.After(at) || settle(versions, candidate) != candidate {
-			continue
-		}
-		if v != nil && !candidate.start.Equal(v.start) {
+	then, _ := who.find(query{at: at, boot: h.boot(at)})
+	for range maxPerPID {
+		if then == nil || then == v {
 			break
 		}
-		if path == "" || candidate.path == path {
-			return candidate, false
-		}
-		if v == nil {
-			v = candidate
-		}
+		then = who.previous(then, h.boot(then.start))
 	}
-	return nil, v != nil
-}
-
-// sweep forgets the versions that started before t. Those that `processes`
-// still lists stay: they are told once and may run for years.
-func (h *host) sweep(t time.Time) {
-	h.forget(func(v *version) bool { return v.start.Before(t) && !v.listed })
-}
-
-// unlist notes that `processes` no longer shows the pid with that path; it then
-// ages like any other.
-func (h *host) unlist(pid int64, path string) {
-	for _, v := range h.pids[pid] {
-		if v.path == path {
-			v.listed = false
-		}
-	}
-}
-
-// evict forgets the n versions that started first, and returns how many.
-func (h *host) evict(n int) int {
-	var all []*version
-	for _, versions := range h.pids {
-		all = append(all, versions...)
-	}
-	slices.SortFunc(all, compare)
-	n = min(n, len(all))
-	edge := all[n-1]
-	before := h.count
-	h.forget(func(v *version) bool { return compare(v, edge) <= 0 })
-	return before - h.count
-}
-
-func (h *host) forget(old func(*version) bool) {
-	for pid, versions := range h.pids {
-		kept := slices.DeleteFunc(versions, old)
-		h.count -= len(versions) - len(kept)
-		if len(kept) == 0 {
-			delete(h.pids, pid)
-			continue
-		}
-		h.pids[pid] = kept
-	}
-}
-
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n]
+	return then == v
 }

@@ -1,247 +1,197 @@
-// Package process answers who ran it: the version of a process behind an event,
-// and its ancestry. Its Operator owns one partition's hosts.
-//
-// It never guesses: a pid whose start was not seen, or whose path contradicts
-// the event, is a gap. It must never do I/O.
 package process
 
 import (
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
-// Config bounds what an Operator keeps.
+// Config bounds what an Operator keeps. A zero field means its default.
 type Config struct {
-	// Live is how long a process version is kept after its start without being
-	// replaced; 0 means DefaultLive.
+	// Live is how long a process that was not seen to end is kept after it was last
+	// seen.
 	Live time.Duration
-	// MaxPerHost caps the versions kept per host; the oldest go first and are
-	// counted. 0 means DefaultMaxPerHost.
-	MaxPerHost int
+	// Unseen is how long after it was last seen a process that started no other
+	// becomes a thin record: its name, parent and users.
+	Unseen time.Duration
+	// Lateness is how long a thin record is kept after that: events and API calls
+	// may come as late.
+	Lateness time.Duration
+	// MaxPerHost and MaxPerPartition cap the versions kept; those unseen longest go
+	// first, of the host with most, and are counted.
+	MaxPerHost, MaxPerPartition int
+	// MaxCached caps the versions that are held decoded in memory.
+	MaxCached int
 }
 
-// Defaults of Config, and the depth to which an ancestry is followed.
+// Defaults of Config.
 const (
-	DefaultLive       = 7 * 24 * time.Hour
-	DefaultMaxPerHost = 65536
-	maxDepth          = 32
-	// adopt is how far apart a start time in `processes` and the time of an
-	// exec row may be and still mean one start: the first counts ticks since
-	// boot, the second is when osquery stored the row.
-	adopt = 2 * time.Second
+	DefaultLive            = 7 * 24 * time.Hour
+	DefaultUnseen          = time.Hour
+	DefaultLateness        = 6 * time.Hour
+	DefaultMaxPerHost      = 65536
+	DefaultMaxPerPartition = 1 << 20
+	DefaultMaxCached       = 1 << 17
 )
 
+func (c Config) withDefaults() Config {
+	or := func(n *int, d int) {
+		if *n <= 0 {
+			*n = d
+		}
+	}
+	orTime := func(t *time.Duration, d time.Duration) {
+		if *t <= 0 {
+			*t = d
+		}
+	}
+	orTime(&c.Live, DefaultLive)
+	orTime(&c.Unseen, DefaultUnseen)
+	orTime(&c.Lateness, DefaultLateness)
+	or(&c.MaxPerHost, DefaultMaxPerHost)
+	or(&c.MaxPerPartition, DefaultMaxPerPartition)
+	or(&c.MaxCached, DefaultMaxCached)
+	return c
+}
+
 // Operator keeps the processes of one partition's hosts and answers for their
-// events. It implements enrich.Operator.
+// events. It implements enrich.Operator and enrich.Answerer.
+//
+// What it answers follows from its State and the event alone, so one that is built
+// anew over the same State goes on as the old one would have.
 type Operator struct {
 	cfg   Config
-	hosts map[enrich.Host]*host
-	// evicted counts versions that the cap pushed out.
+	store *store
+	// evicted counts versions that the caps pushed out.
 	evicted int64
 }
 
-// New returns an Operator with no processes.
-func New(cfg Config) *Operator {
-	if cfg.Live <= 0 {
-		cfg.Live = DefaultLive
-	}
-	if cfg.MaxPerHost <= 0 {
-		cfg.MaxPerHost = DefaultMaxPerHost
-	}
-	return &Operator{cfg: cfg, hosts: map[enrich.Host]*host{}}
+// New returns an Operator over what state has.
+func New(cfg Config, state enrich.State) *Operator {
+	cfg = cfg.withDefaults()
+	return &Operator{cfg: cfg, store: newStore(state, cfg.MaxCached)}
 }
 
-// Evicted is the number of versions that the cap has pushed out.
+// Evicted is the number of versions that this Operator's caps have pushed out.
 func (o *Operator) Evicted() int64 { return o.evicted }
 
-// OnEvent takes process rows in and gives every event its process.
+// OnEvent takes in what rows tell of processes and logins, and gives every event
+// with a pid its process. An event that makes or ends no process leaves nothing but
+// when its process was seen; it may be handed in again.
 func (o *Operator) OnEvent(e *enrich.Event, _ *enrich.Out) error {
-	if e.Host == "" {
+	if e.Host == "" || !concerns(e) {
 		return nil
 	}
-	pid, ok := e.Int(event.PID)
-	if !ok || pid <= 0 {
+	h, err := o.store.host(e.Host)
+	if err != nil {
+		return err
+	}
+	defer o.store.trim()
+	if err := o.takeFacts(h, e); err != nil {
+		return err
+	}
+	pid, ok := pidOf(e)
+	if !ok {
 		return nil
 	}
-	h := o.host(e.Host)
 	if e.Kind == event.Process {
-		o.take(h, e, pid)
+		return o.takeProcess(h, e, pid)
+	}
+	if v := h.asked(e, pid); v != nil {
+		return o.touch(h, pid, v, nanos(e.Time))
+	}
+	return nil
+}
+
+// Answer gives an event that was taken before its answer of now, and keeps nothing.
+func (o *Operator) Answer(e *enrich.Event) error {
+	pid, ok := pidOf(e)
+	if e.Host == "" || !ok {
 		return nil
 	}
-	if e.Lens.Inventory && e.Action.Text() == "removed" {
-		return nil // what is gone when the query runs says nothing of who had the pid
+	h, err := o.store.host(e.Host)
+	if err != nil {
+		return err
 	}
-	o.answer(h, e, pid)
+	defer o.store.trim()
+	if e.Kind == event.Process {
+		if what := happened(e); what == started || what == listed {
+			v := o.version(e, pid)
+			h.answerStart(e, pid, &v)
+			return nil
+		}
+	}
+	h.asked(e, pid)
 	return nil
 }
 
 // OnSide has nothing to take: no side record makes or ends a process.
 func (o *Operator) OnSide(*enrich.Side, *enrich.Out) error { return nil }
 
-// OnTime forgets versions that outlived their time.
-func (o *Operator) OnTime(name enrich.Host, now time.Time, _ *enrich.Out) error {
-	h := o.hosts[name]
-	if h == nil || now.Before(h.sweepAt) {
-		return nil
+// concerns tells whether the event can tell or ask anything of processes.
+func concerns(e *enrich.Event) bool {
+	if _, ok := pidOf(e); ok {
+		return true
 	}
-	h.sweep(now.Add(-o.cfg.Live))
-	h.sweepAt = now.Add(o.cfg.Live / 64)
-	if h.count == 0 {
-		delete(o.hosts, name)
-	}
-	return nil
+	return e.Lens.Table == "users" || e.Lens.Table == "uptime"
 }
 
-func (o *Operator) host(name enrich.Host) *host {
-	h := o.hosts[name]
-	if h == nil {
-		h = &host{pids: map[int64][]*version{}, text: map[string]string{}}
-		o.hosts[name] = h
-	}
-	return h
-}
-
-// take makes or finds the version that a process row is about, and gives the
-// row that version and its ancestry.
-func (o *Operator) take(h *host, e *enrich.Event, pid int64) {
-	switch {
-	case !starts(e):
-		o.answer(h, e, pid)
-		return
-	case e.Action.Text() == "removed":
-		h.unlist(pid, e.Text(event.Path))
-		return
-	}
-	v := h.add(o.version(h, e, pid))
-	if over := h.count - o.cfg.MaxPerHost; over > 0 {
-		o.evicted += int64(h.evict(over + o.cfg.MaxPerHost/16))
-	}
-	e.Ask(pid)
-	e.Learned.PID, e.Learned.Since = pid, v.start
-	e.Process = v.describe()
-	o.ancestry(h, e, v)
-}
-
-// Answer implements enrich.Answerer.
-func (o *Operator) Answer(e *enrich.Event) error {
+func pidOf(e *enrich.Event) (int64, bool) {
 	pid, ok := e.Int(event.PID)
-	if e.Host == "" || !ok || pid <= 0 || e.Lens.Inventory {
+	return pid, ok && pid > 0
+}
+
+// asked answers an event that says of itself which pid it is of. What is gone when a
+// query runs says nothing of who had the pid.
+func (h *host) asked(e *enrich.Event, pid int64) *version {
+	if e.Lens.Inventory && e.Action.Text() == "removed" {
 		return nil
 	}
-	h := o.host(e.Host)
-	if e.Kind != event.Process || !starts(e) {
-		o.answer(h, e, pid)
-		return nil
+	return h.answer(e, pid)
+}
+
+// takeFacts keeps what rows of other tables tell of the host.
+func (o *Operator) takeFacts(h *host, e *enrich.Event) error {
+	switch e.Lens.Table {
+	case "users":
+		return o.takeUser(h, e)
+	case "docker_containers":
+		return o.takeContainer(h, e)
+	case "uptime":
+		if up, ok := e.Int(event.Uptime); ok && up >= 0 && e.Action.Text() != "removed" {
+			return o.takeBoot(h, nanos(e.Time)-up*int64(time.Second))
+		}
+	case "user_events", "last", "logged_in_users":
+		return o.takeLogin(h, e)
 	}
-	v := h.kept(o.version(h, e, pid))
-	e.Ask(pid)
-	e.Process = v.describe()
-	o.ancestry(h, e, v)
 	return nil
 }
 
-// starts tells whether a process row means that its pid started to run its
-// path. Kill rows carry the sender's pid; rows of kinds we do not know say
-// nothing about a start.
-func starts(e *enrich.Event) bool {
-	if e.Lens.Inventory {
-		return true
+func (o *Operator) takeContainer(h *host, e *enrich.Event) error {
+	pid, ok := pidOf(e)
+	c := container{e.Text(event.ContainerID), nanos(e.Time), nanos(e.Time)}
+	old, known := h.containers[pid]
+	if !ok || c.id == "" || e.Action.Text() == "removed" || !known && len(h.containers) >= maxContainers {
+		return nil
 	}
-	syscall := strings.TrimPrefix(e.Text(event.Syscall), "sys_")
-	if e.Lens.Table == "es_process_events" {
-		return syscall == "exec" // its fork rows carry the pid of who forked
+	if known && old.id == c.id {
+		c.from, c.to = min(old.from, c.from), max(old.to, c.to)
 	}
-	switch syscall {
-	case "", "exec", "execve", "execveat", "fork", "vfork", "clone", "clone3":
-		return true
+	if c == old || known && old.id != c.id && old.to >= c.to {
+		return nil
 	}
-	return false
+	e.Learned = enrich.Learned{PID: pid}
+	return o.store.putContainer(h, pid, c)
 }
 
-// forked tells a row of a process that has not run a program of its own: its
-// path is its parent's.
-func forked(e *enrich.Event) bool {
-	switch strings.TrimPrefix(e.Text(event.Syscall), "sys_") {
-	case "fork", "vfork", "clone", "clone3":
-		return true
-	}
-	return false
-}
+// maxContainers bounds the containers kept of a host.
+const maxContainers = 4096
 
-func (o *Operator) version(h *host, e *enrich.Event, pid int64) *version {
-	parent, _ := e.Int(event.ParentPID)
-	v := &version{
-		pid: pid, parent: parent, start: e.Time, order: order(e),
-		path: h.intern(e.Text(event.Path)), commandLine: h.intern(clip(e.Text(event.CommandLine), maxCommandLine)),
-		directory: h.intern(e.Text(event.WorkingDirectory)),
-		uid:       h.intern(e.Text(event.UID)), auid: h.intern(e.Text(event.AuditUID)),
-		inferred: forked(e), inventory: e.Lens.Inventory, listed: e.Lens.Inventory,
+// takeBoot notes that the host started then. What ran before is over.
+func (o *Operator) takeBoot(h *host, at int64) error {
+	if at <= 0 || !h.booted(at) {
+		return nil
 	}
-	if n, ok := e.Int(event.StartTime); ok && v.inventory {
-		v.start = time.Unix(n, 0).UTC()
-	}
-	v.id = identity(e, v)
-	return v
-}
-
-// answer gives the event the process that had its pid when it happened.
-func (o *Operator) answer(h *host, e *enrich.Event, pid int64) {
-	e.Ask(pid)
-	v, contradicted := h.find(pid, e.Time, ownPath(e))
-	if v == nil {
-		reason := enrich.ProcessUnknown
-		if contradicted {
-			reason = enrich.ProcessMismatch
-		}
-		e.AddGap("process", reason)
-		return
-	}
-	e.Process = v.describe()
-	o.ancestry(h, e, v)
-}
-
-// ownPath is what the event itself says its process runs, where its table says
-// so reliably: a listening or open unix socket's path is the socket's.
-func ownPath(e *enrich.Event) string {
-	if e.Lens.Inventory {
-		return ""
-	}
-	return e.Text(event.Path)
-}
-
-// ancestry follows parents to pid 1, as they were when each child started.
-func (o *Operator) ancestry(h *host, e *enrich.Event, v *version) {
-	for range maxDepth {
-		if v.pid == 1 || v.parent <= 0 {
-			return
-		}
-		e.Ask(v.parent)
-		parent, _ := h.find(v.parent, v.start, "")
-		if parent == nil || parent == v {
-			e.AddGap("ancestry", enrich.ParentUnknown)
-			return
-		}
-		e.Process.Ancestors = append(e.Process.Ancestors, *parent.describe())
-		v = parent
-	}
-}
-
-// order places versions of one second: osquery's own event number where the
-// query names it, else the row's place in its host's stream.
-func order(e *enrich.Event) string {
-	if eid, ok := e.Field(event.EID); ok && !eid.Empty() {
-		return padded(eid.Text(), 20)
-	}
-	if e.Delivered {
-		return padded(strconv.FormatUint(e.Delivery.Seq, 10), 20) + padded(strconv.Itoa(e.Delivery.Row), 10)
-	}
-	return padded(strconv.FormatInt(e.Position.Offset+e.Position.Line, 10), 20) + e.ID
-}
-
-func padded(digits string, n int) string {
-	return strings.Repeat("0", max(0, n-len(digits))) + digits
+	return o.store.putRecord(h)
 }

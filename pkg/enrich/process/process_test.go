@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
+	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
@@ -35,10 +37,11 @@ func listed(host, action string, at, pid, parent, start int, path string) string
 type enriched struct {
 	Enrichment struct {
 		Process struct {
-			EntityID   string `json:"entity_id"`
-			Executable string
-			Inferred   bool
-			Ancestors  []struct {
+			EntityID    string `json:"entity_id"`
+			Executable  string
+			CommandLine string `json:"command_line"`
+			Inferred    bool
+			Ancestors   []struct {
 				PID        int
 				Executable string
 			}
@@ -61,6 +64,23 @@ func (e enriched) gaps() string {
 		fmt.Fprintf(&b, " %s", g.Reason)
 	}
 	return strings.TrimSpace(b.String())
+}
+
+// newEvent is an event as a pipeline hands it to an operator.
+func newEvent(t testing.TB, row string) *enrich.Event {
+	t.Helper()
+	e := &enrich.Event{}
+	if err := e.Parse([]byte(row)); err != nil {
+		t.Fatal(err)
+	}
+	e.Lens = event.NewLenses().Find(&e.Row)
+	e.Kind, e.Host, e.ID = e.Lens.Kind, enrich.Host(e.HostIdentifier.Text()), row
+	seconds, ok := e.Int(event.Time)
+	if !ok {
+		seconds, _ = e.UnixTime.Int()
+	}
+	e.Time = time.Unix(seconds, 0).UTC()
+	return e
 }
 
 // run takes rows through a pipeline with the operator under test.
@@ -119,7 +139,7 @@ func TestJoin(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			all := run(t, process.New(process.Config{}), c.rows...)
+			all := run(t, process.New(process.Config{}, state.NewMemory()), c.rows...)
 			last := all[len(all)-1]
 			if got := last.Enrichment.Process.Executable; c.gaps == "" && got != c.executable {
 				t.Errorf("executable %q, want %q", got, c.executable)
@@ -136,7 +156,7 @@ func TestProcessesRowAndExecRowOfOneStartAreOneVersion(t *testing.T) {
 		"exec first": {exec("h", t0, 9, 1, "/bin/a", "execve"), listed("h", "added", t0+60, 9, 1, t0-1, "/bin/a")},
 		"list first": {listed("h", "added", t0+60, 9, 1, t0+2, "/bin/a"), exec("h", t0, 9, 1, "/bin/a", "execve")},
 	} {
-		all := run(t, process.New(process.Config{}), append(rows, connect("h", t0+5, 9, "/bin/a"))...)
+		all := run(t, process.New(process.Config{}, state.NewMemory()), append(rows, connect("h", t0+5, 9, "/bin/a"))...)
 		execRow := all[0]
 		if name == "list first" {
 			execRow = all[1]
@@ -148,7 +168,7 @@ func TestProcessesRowAndExecRowOfOneStartAreOneVersion(t *testing.T) {
 }
 
 func TestForkRowsAreInferred(t *testing.T) {
-	all := run(t, process.New(process.Config{}), exec("h", t0, 9, 1, "/bin/a", "clone"))
+	all := run(t, process.New(process.Config{}, state.NewMemory()), exec("h", t0, 9, 1, "/bin/a", "clone"))
 	if !all[0].Enrichment.Process.Inferred {
 		t.Error("a clone row's process is not marked inferred")
 	}
@@ -159,7 +179,7 @@ func TestAListedProcessIsTheNearestExecInAnyOrder(t *testing.T) {
 	near, far := exec("h", t0+4, 9, 1, "/bin/a", "execve"), exec("h", t0+3, 9, 1, "/bin/a", "execve")
 	list := listed("h", "added", t0+9, 9, 1, t0+5, "/bin/a")
 	for _, rows := range [][]string{{near, far, list}, {far, list, near}, {list, far, near}, {list, near, far}} {
-		op := process.New(process.Config{})
+		op := process.New(process.Config{}, state.NewMemory())
 		run(t, op, rows...)
 		ids := map[string]string{}
 		for i, answer := range run(t, op, rows...) {
@@ -190,7 +210,7 @@ func TestTakingRowsAgainChangesNothing(t *testing.T) {
 				rows[i] = exec("h", at, pid, parent, path, "execve")
 			}
 		}
-		op := process.New(process.Config{})
+		op := process.New(process.Config{}, state.NewMemory())
 		run(t, op, rows...)
 		once := run(t, op, rows...)
 		again := run(t, op, rows...)
@@ -203,14 +223,14 @@ func TestTakingRowsAgainChangesNothing(t *testing.T) {
 }
 
 func TestTheCapEvictsTheOldestAndCounts(t *testing.T) {
-	op := process.New(process.Config{MaxPerHost: 16})
+	op := process.New(process.Config{MaxPerHost: 16}, state.NewMemory())
 	var rows []string
 	for i := range 40 {
 		rows = append(rows, exec("h", t0+i, 100+i, 0, "/bin/a", "execve"))
 	}
 	rows = append(rows, connect("h", t0+50, 139, ""), connect("h", t0+50, 100, ""))
 	all := run(t, op, rows...)
-	if all[40].gaps() != "" || all[41].gaps() != "process_unknown" {
+	if all[40].gaps() != "" || all[41].gaps() != "process_evicted" {
 		t.Errorf("newest: gaps %q; oldest: gaps %q", all[40].gaps(), all[41].gaps())
 	}
 	if op.Evicted() < 24 {
@@ -219,7 +239,7 @@ func TestTheCapEvictsTheOldestAndCounts(t *testing.T) {
 }
 
 func TestAProcessIsForgottenAfterItsLife(t *testing.T) {
-	op := process.New(process.Config{})
+	op := process.New(process.Config{}, state.NewMemory())
 	all := run(t, op,
 		exec("h", t0, 5, 0, "/bin/old", "execve"), exec("h", t0+8*86400, 6, 0, "/bin/new", "execve"),
 		connect("h", t0+8*86400, 5, ""))
