@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
 	"github.com/stackjoin/stackjoin/pkg/event"
 	"github.com/stackjoin/stackjoin/schemas"
 	"github.com/stackjoin/stackjoin/schemas/schematest"
@@ -177,6 +178,16 @@ func enrichedSamples(t *testing.T) map[string][]byte {
 			e.AddGap("ancestry", enrich.ParentUnknown)
 		}),
 		"enriched-gap.json": known(t, socket, func(e *enrich.Event) { e.AddGap("process", enrich.ProcessUnknown) }),
+		"enriched-name.json": known(t, socket, func(e *enrich.Event) {
+			e.Names = []enrich.Name{{Name: "www.example.com", Status: enrich.Attributed, Source: enrich.FromDNS, SameProcess: true, Evidence: agent + "/" + run + "/1041/0"}}
+		}),
+		"enriched-names.json": known(t, socket, func(e *enrich.Event) {
+			e.Names = []enrich.Name{
+				{Name: "a.example.com", Status: enrich.Candidate, Source: enrich.FromDNS, Evidence: agent + "/" + run + "/1040/0"},
+				{Name: "b.example.com", Status: enrich.Candidate, Source: enrich.FromSNI, Evidence: agent + "/" + run + "/1041/0"},
+			}
+			e.AddGap("names", enrich.NamesCut)
+		}),
 		"enriched-foreign.json": known(t, foreign, func(e *enrich.Event) {
 			e.Host, e.TimeSource, e.Time, e.Appended = "", enrich.TimeUnknown, time.Time{}, time.Time{}
 			e.Position = enrich.Position{File: "osqueryd.results.log", Line: 7}
@@ -207,6 +218,7 @@ func made(t *testing.T) map[string]map[string][]byte {
 	return map[string]map[string][]byte{
 		event.SchemaGap: markerSamples(t), event.SchemaHeartbeat: heartbeatSamples(t),
 		event.SchemaRow: rowSamples(t), event.SchemaStatus: statusSamples(t), event.SchemaDeadLetter: deadLetterSamples(t), enrich.SchemaEnriched: enrichedSamples(t),
+		finding.Schema: findingSamples(t),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
 	"github.com/stackjoin/stackjoin/pkg/event"
 	"github.com/stackjoin/stackjoin/schemas"
 	"github.com/stackjoin/stackjoin/schemas/compat"
@@ -16,7 +17,7 @@ import (
 )
 
 func TestEveryRecordHasItsSchema(t *testing.T) {
-	want := []string{event.SchemaDeadLetter, enrich.SchemaEnriched, event.SchemaGap, event.SchemaHeartbeat, event.SchemaRow, event.SchemaStatus}
+	want := []string{event.SchemaDeadLetter, enrich.SchemaEnriched, finding.Schema, event.SchemaGap, event.SchemaHeartbeat, event.SchemaRow, event.SchemaStatus}
 	if got := schemas.Names(); !slices.Equal(got, want) {
 		t.Errorf("schemas of %q, want %q", got, want)
 	}
@@ -114,6 +115,12 @@ func TestSchemasRefuse(t *testing.T) {
 		{"enriched-match.json", `"time_source":"column"`, `"time_source":"guess"`},
 		{"enriched-gap.json", `"reason":"process_unknown"`, `"reason":"whatever"`},
 		{"enriched-foreign.json", `"line":7`, `"line":0`},
+		{"finding-lost.json", `"status":"open"`, `"status":"closed"`},
+		{"finding-lost.json", `"word":"lost"`, `"word":"gone"`},
+		{"finding-lost.json", `"at_least":true`, `"at_least":false`},
+		{"finding-rows.json", `"rows":"3-7,9"`, `"rows":"3-"`},
+		{"finding-match.json", `"T1071.001"`, `"1071"`},
+		{"finding-match.json", `"evidence":`, `"proof":`},
 	} {
 		t.Run(test.sample+" "+test.to, func(t *testing.T) {
 			kind, _, _ := strings.Cut(test.sample, "-")

@@ -14,25 +14,28 @@ import (
 	"github.com/stackjoin/stackjoin/internal/kafkaconn"
 	"github.com/stackjoin/stackjoin/internal/logging"
 	"github.com/stackjoin/stackjoin/internal/metrics"
+	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
+	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 )
 
 // Config is the whole file.
 type Config struct {
-	Kafka    kafkaconn.Config  `yaml:"kafka"`
-	Group    string            `yaml:"group" default:"stackjoin-enricher" doc:"Consumer group. Processes of one group share the partitions; transactional ids begin with it."`
-	Inputs   Inputs            `yaml:"inputs"`
-	Outputs  Outputs           `yaml:"outputs"`
-	Topics   Topics            `yaml:"topics"`
-	Delivery string            `yaml:"delivery" default:"exactly_once" enum:"exactly_once|at_least_once" doc:"exactly_once commits output and input offsets in one transaction. at_least_once is for brokers without transactions: after a failure rows come again, under the same ids."`
-	Sessions int               `yaml:"sessions" default:"0" doc:"Members of the group in this process, each with a goroutine of its own; 0 means one per core."`
-	State    State             `yaml:"state"`
-	Joins    Joins             `yaml:"joins"`
-	Feeds    []reputation.Feed `yaml:"feeds" doc:"Reputation feeds. Without any, no event is matched."`
-	Lenses   []Lens            `yaml:"lenses" doc:"What the rows of your own tables and queries mean. The first that fits a row is taken, before those built in."`
-	Metrics  metrics.Config    `yaml:"metrics"`
-	Log      logging.Config    `yaml:"log"`
+	Kafka     kafkaconn.Config  `yaml:"kafka"`
+	Group     string            `yaml:"group" default:"stackjoin-enricher" doc:"Consumer group. Processes of one group share the partitions; transactional ids begin with it."`
+	Inputs    Inputs            `yaml:"inputs"`
+	Outputs   Outputs           `yaml:"outputs"`
+	Topics    Topics            `yaml:"topics"`
+	Delivery  string            `yaml:"delivery" default:"exactly_once" enum:"exactly_once|at_least_once" doc:"exactly_once commits output and input offsets in one transaction. at_least_once is for brokers without transactions: after a failure rows come again, under the same ids."`
+	Sessions  int               `yaml:"sessions" default:"0" doc:"Members of the group in this process, each with a goroutine of its own; 0 means one per core."`
+	State     State             `yaml:"state"`
+	Joins     Joins             `yaml:"joins"`
+	Telemetry Telemetry         `yaml:"telemetry"`
+	Feeds     []reputation.Feed `yaml:"feeds" doc:"Reputation feeds. Without any, no event is matched."`
+	Lenses    []Lens            `yaml:"lenses" doc:"What the rows of your own tables and queries mean. The first that fits a row is taken, before those built in."`
+	Metrics   metrics.Config    `yaml:"metrics"`
+	Log       logging.Config    `yaml:"log"`
 }
 
 // Inputs names what is read.
@@ -64,6 +67,14 @@ type State struct {
 type Joins struct {
 	ProcessLive       config.Duration `yaml:"process_live" default:"168h" doc:"How long a process is remembered after its start, unless its pid is taken by another. Later events of that pid have the gap process_unknown."`
 	ProcessMaxPerHost int             `yaml:"process_max_per_host" default:"65536" doc:"Processes remembered per host; the oldest go first, and their events have the gap process_unknown."`
+	NameTTL           config.Duration `yaml:"name_ttl" default:"300s" doc:"How long a DNS answer that tells no TTL names its addresses; five minutes are added to every TTL. Later sockets have the gap name_unknown."`
+	NamesMaxPerHost   int             `yaml:"names_max_per_host" default:"8192" doc:"Addresses with names remembered per host; those that end first go first."`
+}
+
+// Telemetry says what is expected of the hosts that send.
+type Telemetry struct {
+	Heartbeat config.Duration `yaml:"heartbeat" default:"5m" doc:"Time between two heartbeats, as logger-ext's key of that name has it. A host that sent some and then nothing for three times that is told as host_silent."`
+	RowWait   config.Duration `yaml:"row_wait" default:"2m" doc:"How long, by its host's clock, a call waits for the rest of its rows when no other comes after it. What is missing then is told as telemetry_gap."`
 }
 
 // Validate tells what the types alone do not. It implements config.Validator.
@@ -84,6 +95,10 @@ func (c *Config) Validate() []config.Problem {
 	add(c.Outputs.MaxRecordBytes < 16<<10, "outputs.max_record_bytes", "must be at least 16KiB")
 	add(c.Sessions < 0, "sessions", "must not be negative")
 	add(c.Joins.ProcessMaxPerHost < 1, "joins.process_max_per_host", "must be at least 1")
+	add(c.Joins.NameTTL <= 0, "joins.name_ttl", "must be more than 0")
+	add(c.Joins.NamesMaxPerHost < 1, "joins.names_max_per_host", "must be at least 1")
+	add(c.Telemetry.Heartbeat <= 0, "telemetry.heartbeat", "must be more than 0")
+	add(c.Telemetry.RowWait <= 0, "telemetry.row_wait", "must be more than 0")
 	for _, topic := range c.Inputs.Results {
 		add(topic == c.Outputs.Enriched, "outputs.enriched", "is also an input: the enricher would read what it writes")
 		add(topic == c.Outputs.Findings, "outputs.findings", "is also an input: the enricher would read what it writes")
@@ -116,6 +131,16 @@ func (c *Config) Members() int {
 // Process is the bounds of the process join.
 func (c *Config) Process() process.Config {
 	return process.Config{Live: c.Joins.ProcessLive.Std(), MaxPerHost: c.Joins.ProcessMaxPerHost}
+}
+
+// DNS is the bounds of the join of sockets and names.
+func (c *Config) DNS() dns.Config {
+	return dns.Config{TTL: c.Joins.NameTTL.Std(), MaxAddresses: c.Joins.NamesMaxPerHost}
+}
+
+// Ledger is what the ledger is told of the hosts.
+func (c *Config) Ledger() ledger.Config {
+	return ledger.Config{Heartbeat: c.Telemetry.Heartbeat.Std(), RowWait: c.Telemetry.RowWait.Std()}
 }
 
 // Load reads the file at path, or the defaults when path is empty, with ${NAME}

@@ -29,6 +29,7 @@ type Enricher struct {
 	matches     prometheus.Counter
 	deadLetters prometheus.Counter
 	clamped     prometheus.Counter
+	duplicates  prometheus.Counter
 	feedEntries *prometheus.GaugeVec
 	feedRefused *prometheus.GaugeVec
 	feedFailed  *prometheus.CounterVec
@@ -52,11 +53,12 @@ func New() *Enricher {
 		matches:     counter("matches_total", "Indicators met by events."),
 		deadLetters: counter("dead_letters_total", "Records that could not be taken."),
 		clamped:     counter("clock_clamped_total", "Rows whose time was too absurd to move their host's clock."),
+		duplicates:  counter("duplicates_total", "Rows that came before and were dropped."),
 		feedEntries: gauges("feed_entries", "Indicators in use."),
 		feedRefused: gauges("feed_refused_rows", "Rows of the last load that could not be used."),
 		feedFailed:  counters("feed_failures_total", "Loads that failed; the last good data stay in use.", "feed"),
 	}
-	m.registry.MustRegister(m.rows, m.gaps, m.matches, m.deadLetters, m.clamped, m.feedEntries, m.feedRefused, m.feedFailed,
+	m.registry.MustRegister(m.rows, m.gaps, m.matches, m.deadLetters, m.clamped, m.duplicates, m.feedEntries, m.feedRefused, m.feedFailed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -72,6 +74,7 @@ func (m *Enricher) Observe(s enrich.Stats) {
 	m.matches.Add(float64(s.Matches))
 	m.deadLetters.Add(float64(s.DeadLetters))
 	m.clamped.Add(float64(s.ClockClamped))
+	m.duplicates.Add(float64(s.Duplicates))
 }
 
 // Feeds takes in how a load went.

@@ -109,6 +109,14 @@ func (e *Event) RemoteAddress() (addr netip.Addr, port uint16, ok bool) {
 	return addr, port, true
 }
 
+// RemoteName is the name of the event's other end, where only one can be.
+func (e *Event) RemoteName() string {
+	if len(e.Names) == 1 && e.Names[0].Status == Attributed {
+		return e.Names[0].Name
+	}
+	return ""
+}
+
 // Inbound tells whether the remote end began it: a login, or a connection that
 // the host accepted.
 func (e *Event) Inbound() bool {
@@ -130,11 +138,11 @@ func (w *writer) network(e *Event) {
 		remote, local = local, remote
 	}
 	if addr, port, ok := e.RemoteAddress(); ok {
-		w.end(remote, addr, port)
+		w.end(remote, addr, port, e.RemoteName())
 	}
 	if addr, ok := address(e.Text(event.LocalAddress)); ok {
 		port, _ := e.Int(event.LocalPort)
-		w.end(local, addr, uint16(max(0, min(port, 1<<16-1))))
+		w.end(local, addr, uint16(max(0, min(port, 1<<16-1))), "")
 	}
 	protocol, uid := transport(e.Text(event.Protocol)), e.Text(event.ConnectionUID)
 	if protocol != "" || uid != "" {
@@ -145,9 +153,10 @@ func (w *writer) network(e *Event) {
 	}
 }
 
-func (w *writer) end(name string, addr netip.Addr, port uint16) {
+func (w *writer) end(name string, addr netip.Addr, port uint16, domain string) {
 	w.object(name)
 	w.text("address", addr.String())
+	w.text("domain", domain)
 	w.text("ip", addr.String())
 	if port > 0 {
 		w.number("port", int64(port))
@@ -165,7 +174,7 @@ func (w *writer) related(e *Event) {
 		ips = append(ips, addr.String())
 	}
 	hashes := []string{e.Text(event.MD5), e.Text(event.SHA1), e.Text(event.SHA256)}
-	hosts := []string{e.HostIdentifier.Text(), e.Text(event.Domain), e.Text(event.SNI), e.Text(event.HTTPHost)}
+	hosts := []string{e.HostIdentifier.Text(), e.Text(event.Domain), e.Text(event.SNI), e.Text(event.HTTPHost), e.RemoteName()}
 	users := userNames(e)
 	if strings.Join(ips, "")+strings.Join(hashes, "")+strings.Join(hosts, "")+strings.Join(users, "") == "" {
 		return

@@ -77,6 +77,7 @@ type Event struct {
 	// What the joins answered.
 	Process  *Process
 	Session  *Session
+	Names    []Name
 	Threats  []Threat
 	Gaps     []Gap
 	Evidence []Evidence
@@ -149,14 +150,18 @@ func classOf(pid int64) uint64 { return 1 << (uint64(pid) * 0x9e3779b97f4a7c15 >
 type Learned struct {
 	// PID has another answer from Since on; 0 means none has.
 	PID int64
-	// Addresses have another name from Since on.
+	// Addresses have another name from Since on. The operator that sets them owns
+	// them. Names tells that any address may.
 	Addresses []netip.Addr
+	Names     bool
 	// Session tells that who is logged in, or what a user is called, changed.
 	Session bool
 	Since   time.Time
 }
 
-func (l *Learned) nothing() bool { return l.PID == 0 && len(l.Addresses) == 0 && !l.Session }
+func (l *Learned) nothing() bool {
+	return l.PID == 0 && len(l.Addresses) == 0 && !l.Names && !l.Session
+}
 
 // AddGap notes what could not be known, once per question.
 func (e *Event) AddGap(question, reason string) {
@@ -171,7 +176,7 @@ func (e *Event) AddGap(question, reason string) {
 // Gap is what could not be known about an event, and why.
 type Gap struct {
 	// Question names what was asked: "process", "command_line", "ancestry",
-	// "reputation", "matches", "kind".
+	// "reputation", "matches", "name", "names", "delivery", "kind".
 	Question string
 	// Reason is a fixed word of the output's vocabulary (docs/enriched.md).
 	Reason string
@@ -189,6 +194,8 @@ const (
 	FeedUnavailable = "feed_unavailable" // a feed never loaded
 	HostUnknown     = "host_unknown"     // the row does not say which host it is from
 	MatchesCut      = "matches_cut"      // more indicators were met than an event carries
+	NamesCut        = "names_cut"        // more names resolved to the address than an event carries
+	NoDelivery      = "no_delivery"      // the host's rows have no names, so that none can be missed or told twice; said once
 	RecordNotRead   = "record_not_read"  // a sensor's record of a kind that no join asks
 	ShapeUnknown    = "shape_unknown"    // a sensor's record that nothing names
 )
@@ -213,6 +220,36 @@ type Process struct {
 	Previous []Process
 	// Ancestors are the parents, nearest first, as they were at the start.
 	Ancestors []Process
+}
+
+// NameSource says what tells a Name.
+type NameSource string
+
+// The sources of names.
+const (
+	FromDNS  NameSource = "dns"  // it was looked up
+	FromSNI  NameSource = "sni"  // a TLS client asked for it
+	FromHTTP NameSource = "http" // an HTTP client asked for it
+)
+
+// NameStatus says what a Name is worth.
+type NameStatus string
+
+// The statuses of names.
+const (
+	Attributed NameStatus = "attributed" // the only one
+	Candidate  NameStatus = "candidate"  // one of several; nothing tells which
+)
+
+// Name is a name of the other end of a socket.
+type Name struct {
+	Name   string
+	Status NameStatus
+	Source NameSource
+	// SameProcess tells that the socket's own process asked for it.
+	SameProcess bool
+	// Evidence is the id of the event that tells it.
+	Evidence string
 }
 
 // Threat is an indicator met by an event.

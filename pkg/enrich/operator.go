@@ -37,6 +37,19 @@ type Answerer interface {
 	Answer(e *Event) error
 }
 
+// Guard stands before the operators and may drop a row, as one that came before. Like
+// them it owns one partition's share, is called by one goroutine, and is thrown away
+// when a transaction is aborted: one that lived on would drop the rows that are handed
+// in again.
+type Guard interface {
+	// Check sees each row first.
+	Check(e *Event, out *Out) (drop bool, err error)
+	// OnTime tells that a host's clock moved.
+	OnTime(host Host, now time.Time, out *Out) error
+	// Flush puts what it keeps in memory into its State, before a commit.
+	Flush() error
+}
+
 // Side is a record about a host that did not arrive keyed by it: CloudTrail, a
 // sensor's line, a late fact, a tick.
 type Side struct {

@@ -28,6 +28,8 @@ type pending struct {
 	asked    uint64
 	remote   netip.Addr
 	gone     bool
+	// unnamed tells that the guard said no_delivery of this row, once for its host.
+	unnamed bool
 	// noted tells that the state has the revision, parked that it has the row.
 	noted, parked bool
 }
@@ -37,7 +39,7 @@ func (p *pending) weight() int64 { return int64(len(p.row) + 320) }
 
 // touched tells whether what was learned can change the answer.
 func (p *pending) touched(l *Learned) bool {
-	return l.Session || l.PID != 0 && p.asked&classOf(l.PID) != 0 || slices.Contains(l.Addresses, p.remote)
+	return l.Session || l.Names && p.remote.IsValid() || l.PID != 0 && p.asked&classOf(l.PID) != 0 || slices.Contains(l.Addresses, p.remote)
 }
 
 // queue holds one host's pendings by the time at which they happened; of one

@@ -33,6 +33,8 @@ type Stats struct {
 	// Revised counts events told again, and WaitCut those that were given up early
 	// because too much waited.
 	Revised, WaitCut int64
+	// Duplicates are rows that the guard dropped; they count nowhere else.
+	Duplicates int64
 	// ClockClamped counts rows whose time was too absurd to move a clock.
 	ClockClamped int64
 }
@@ -45,6 +47,7 @@ func (s *Stats) Add(o Stats) {
 	s.Records += o.Records
 	s.DeadLetters += o.DeadLetters
 	s.Matches += o.Matches
+	s.Duplicates += o.Duplicates
 	s.ClockClamped += o.ClockClamped
 	s.Revised += o.Revised
 	s.WaitCut += o.WaitCut
@@ -60,6 +63,7 @@ func (s *Stats) Add(o Stats) {
 // lookups. It is for one goroutine.
 type Pipeline struct {
 	finder    *event.Finder
+	guard     Guard // nil without one
 	operators []Operator
 	lookups   []Enricher
 	clocks    clocks
@@ -87,6 +91,11 @@ func NewPipeline(lenses *event.Lenses, operators []Operator, lookups []Enricher)
 // hosts' clocks, goes to state. It is called before Process.
 func (p *Pipeline) Wait(cfg Waiting, state State) {
 	p.waits, p.clocks = newWaits(cfg, state), newClocks(state)
+}
+
+// Guard sets who sees each row first. It is called before Process.
+func (p *Pipeline) Guard(g Guard) {
+	p.guard = g
 }
 
 // TakeStats returns the counts since it was last called.
@@ -157,6 +166,16 @@ func (p *Pipeline) rows(e *Event, in Input, visit func(sub int) error) error {
 func (p *Pipeline) step(ctx context.Context, in Input, sub int, out *Out) error {
 	e := &p.event
 	p.identify(e, in, sub)
+	if p.guard != nil {
+		drop, err := p.guard.Check(e, out)
+		if err != nil {
+			return fmt.Errorf("event %s: %w", e.ID, err)
+		}
+		if drop {
+			p.stats.Duplicates++
+			return nil
+		}
+	}
 	at, ok := sane(e)
 	if !ok {
 		p.stats.ClockClamped++
@@ -224,6 +243,11 @@ func (p *Pipeline) output(e *Event, value []byte) Output {
 // tick tells the operators that the host's clock moved, and lets go of what has
 // left the window.
 func (p *Pipeline) tick(ctx context.Context, host Host, now time.Time, out *Out) error {
+	if p.guard != nil {
+		if err := p.guard.OnTime(host, now, out); err != nil {
+			return fmt.Errorf("clock of %s: %w", host, err)
+		}
+	}
 	for _, op := range p.operators {
 		if err := op.OnTime(host, now, out); err != nil {
 			return fmt.Errorf("clock of %s: %w", host, err)
@@ -243,7 +267,7 @@ func (p *Pipeline) count(e *Event) {
 // identify fills in what the row itself says: its name, host, kind and time.
 func (p *Pipeline) identify(e *Event, in Input, sub int) {
 	*e = Event{
-		Row: e.Row, Position: in.Position, Appended: in.Appended, own: e.own,
+		Row: e.Row, Position: in.Position, Appended: in.Appended, own: e.own, Names: e.Names[:0],
 		Gaps: e.Gaps[:0], Threats: e.Threats[:0], Evidence: e.Evidence[:0],
 	}
 	e.Lens = p.finder.Find(&e.Row)

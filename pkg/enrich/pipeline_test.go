@@ -228,3 +228,44 @@ func TestARowWithInvalidBytesIsMended(t *testing.T) {
 		t.Errorf("outputs %q", outputs)
 	}
 }
+
+// sentry is a Guard that drops the second of a name.
+type sentry struct {
+	seen    map[string]bool
+	flushes int
+	times   int
+	err     error
+}
+
+func (s *sentry) Check(e *enrich.Event, _ *enrich.Out) (bool, error) {
+	twice := s.seen[e.ID]
+	s.seen[e.ID] = true
+	return twice, s.err
+}
+
+func (s *sentry) OnTime(enrich.Host, time.Time, *enrich.Out) error { s.times++; return s.err }
+
+func (s *sentry) Flush() error { s.flushes++; return s.err }
+
+func TestWhatTheGuardDropsGoesNoFurther(t *testing.T) {
+	p, guard := &probe{}, &sentry{seen: map[string]bool{}}
+	pipeline := enrich.NewPipeline(event.NewLenses(), []enrich.Operator{p}, nil)
+	pipeline.Guard(guard)
+	row := enrich.Input{Value: []byte(delivered(`{"name":"q","hostIdentifier":"h","unixTime":1760000000,"columns":{"a":"1"},"action":"added"}`, 7, time.Unix(1_760_000_000, 0)))}
+	var out enrich.Out
+	for range 2 {
+		if err := pipeline.Process(context.Background(), row, &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stats := pipeline.TakeStats(); len(out.Outputs) != 1 || len(p.events) != 1 || stats.Duplicates != 1 || stats.Rows[event.Other] != 1 || guard.times != 1 {
+		t.Errorf("%d outputs, events %v, stats %+v, %d times", len(out.Outputs), p.events, stats, guard.times)
+	}
+	if err := pipeline.Seal(); err != nil || guard.flushes != 1 {
+		t.Errorf("%d flushes: %v", guard.flushes, err)
+	}
+	guard.err = errors.New("state is down")
+	if err := pipeline.Process(context.Background(), row, &out); !errors.Is(err, guard.err) {
+		t.Errorf("the guard's error is lost: %v", err)
+	}
+}

@@ -5,19 +5,45 @@ import "github.com/stackjoin/stackjoin/pkg/event"
 // maxAnswers is how many records of a DNS answer an enrichment tells.
 const maxAnswers = 64
 
-// names writes what was looked up, and what the answer was.
+// names writes what was looked up, what the answer was, and by which names the other
+// end is known.
 func (w *writer) names(e *Event) {
 	domain := e.Text(event.Domain)
-	if domain == "" {
+	if domain == "" && len(e.Names) == 0 {
 		return
 	}
 	w.object("dns")
-	w.object("question")
-	w.text("name", domain)
-	w.text("type", e.Text(event.QueryType))
+	if domain != "" {
+		w.object("question")
+		w.text("name", domain)
+		w.text("type", e.Text(event.QueryType))
+		w.close('}')
+		w.answers(e)
+	}
+	w.candidates(e.Names)
 	w.close('}')
-	w.answers(e)
-	w.close('}')
+}
+
+// candidates writes the names that the other end may have.
+func (w *writer) candidates(names []Name) {
+	if len(names) == 0 {
+		return
+	}
+	w.array("candidates")
+	for i := range names {
+		n := &names[i]
+		w.item()
+		w.open('{')
+		w.text("name", n.Name)
+		w.text("status", string(n.Status))
+		w.text("source", string(n.Source))
+		if n.SameProcess {
+			w.truth("same_process", true)
+		}
+		w.text("evidence", n.Evidence)
+		w.close('}')
+	}
+	w.close(']')
 }
 
 func (w *writer) answers(e *Event) {

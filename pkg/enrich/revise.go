@@ -115,6 +115,11 @@ func (p *Pipeline) Finish(ctx context.Context, out *Out) error {
 // Seal writes to the state what is kept in memory between commits. It is called
 // after the last record of a transaction and before its commit.
 func (p *Pipeline) Seal() error {
+	if p.guard != nil {
+		if err := p.guard.Flush(); err != nil {
+			return fmt.Errorf("the books of what came: %w", err)
+		}
+	}
 	if p.waits == nil {
 		return nil
 	}
@@ -132,6 +137,9 @@ func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *
 		return fmt.Errorf("event %s: %w", kept.id, err)
 	}
 	p.identify(e, Input{Position: kept.position, Appended: kept.appended}, kept.sub)
+	if kept.unnamed {
+		e.AddGap("delivery", NoDelivery)
+	}
 	if err := p.answer(ctx, e); err != nil {
 		return err
 	}

@@ -172,6 +172,9 @@ func (r *runner) process(ctx context.Context, batch Batch) error {
 			return fmt.Errorf("partition %s/%d: %w", batch.Partition.Topic, batch.Partition.ID, err)
 		}
 	}
+	if err := pipeline.Seal(); err != nil {
+		return fmt.Errorf("partition %s/%d: %w", batch.Partition.Topic, batch.Partition.ID, err)
+	}
 	return nil
 }
 
