@@ -13,40 +13,44 @@ import (
 	"github.com/stackjoin/stackjoin/internal/metrics"
 	"github.com/stackjoin/stackjoin/internal/version"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
+	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
-	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
 func runCommand(std streams) *cobra.Command {
 	var path string
+	var acceptLoss bool
 	cmd := &cobra.Command{
 		Use:   "run --config FILE",
 		Short: "Consume osquery rows from Kafka and write enriched rows, until SIGTERM",
 		Long: `Joins the consumer group, takes the rows of its partitions through the joins and
-writes one enriched row for each. Output and input offsets are committed in one
-transaction (delivery: exactly_once). SIGTERM and Ctrl-C end it with nothing half
+writes one enriched row for each. Output, state and input offsets are committed in
+one transaction (delivery: exactly_once). SIGTERM and Ctrl-C end it with nothing half
 done. It refuses to start with a wrong configuration, without a broker or topic,
-or with a feed that cannot be loaded and has no last good copy in state.dir.`,
+with a feed that cannot be loaded and has no last good copy in state.dir, or when
+the group has read rows of which the state topic knows nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := enricherconf.Load(path)
 			if err != nil {
 				return err
 			}
-			return consume(cmd.Context(), cfg, logging.New(cfg.Log, std.err))
+			return consume(cmd.Context(), cfg, acceptLoss, logging.New(cfg.Log, std.err))
 		},
 	}
 	cmd.Flags().StringVar(&path, "config", "", "configuration `FILE` (docs/config.md)")
+	cmd.Flags().BoolVar(&acceptLoss, "accept-state-loss", false, "go on with nothing known where the state topic is empty; not to be left on")
 	_ = cmd.MarkFlagRequired("config")
 	return cmd
 }
 
 // consume runs the consumer group's sessions, the feeds' reloader and the
 // metrics until ctx ends, and waits for them all.
-func consume(ctx context.Context, cfg *enricherconf.Config, log *slog.Logger) error {
+func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log *slog.Logger) error {
 	kafka, err := kafkaConfig(cfg, log)
 	if err != nil {
 		return err
@@ -60,6 +64,7 @@ func consume(ctx context.Context, cfg *enricherconf.Config, log *slog.Logger) er
 		return err
 	}
 	meter := metrics.New()
+	kafka.AcceptStateLoss, kafka.Monitor = acceptLoss, meter
 	feeds.loaded = meter.Feeds
 	meter.Feeds(feeds.report)
 	group, ctx := errgroup.WithContext(ctx)
@@ -81,10 +86,15 @@ func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig
 		return stream.KafkaConfig{}, fmt.Errorf("kafka: %w", err)
 	}
 	return stream.KafkaConfig{
-		Connection:     connection,
-		Group:          cfg.Group,
-		Inputs:         cfg.Inputs.Results,
-		Outputs:        map[enrich.Stream]string{enrich.Enriched: cfg.Outputs.Enriched, enrich.DeadLetters: cfg.Outputs.DeadLetter},
+		Connection: connection,
+		Group:      cfg.Group,
+		Inputs:     cfg.Inputs.Results,
+		Outputs: map[enrich.Stream]string{
+			enrich.Enriched: cfg.Outputs.Enriched, enrich.DeadLetters: cfg.Outputs.DeadLetter, enrich.Findings: cfg.Outputs.Findings,
+		},
+		StateTopic:     cfg.StateTopic(),
+		StateDir:       cfg.State.Dir,
+		StateFormat:    cfg.State.Format,
 		ExactlyOnce:    cfg.Delivery == "exactly_once",
 		MaxRecordBytes: int(cfg.Outputs.MaxRecordBytes),
 		Log:            log,
@@ -93,10 +103,18 @@ func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig
 
 // pipelines makes what a partition's rows are taken through: joins that own the
 // partition's state, then lookups that all partitions share.
-func pipelines(cfg *enricherconf.Config, store *reputation.Store) func(stream.Partition) (*enrich.Pipeline, error) {
+func pipelines(cfg *enricherconf.Config, store *reputation.Store) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
 	lenses := event.NewLenses(cfg.CustomLenses()...)
 	lookups := []enrich.Enricher{reputation.New(store)}
-	return func(stream.Partition) (*enrich.Pipeline, error) {
-		return enrich.NewPipeline(lenses, []enrich.Operator{process.New(cfg.Process(), state.NewMemory())}, lookups), nil
+	return func(_ stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
+		books, err := ledger.New(cfg.Ledger(), state("ledger"))
+		if err != nil {
+			return nil, err
+		}
+		joins := []enrich.Operator{process.New(cfg.Process(), state("process")), dns.New(cfg.DNS(), state("dns"))}
+		p := enrich.NewPipeline(lenses, joins, lookups)
+		p.Guard(books)
+		p.Wait(cfg.Waiting(), state("pipeline"))
+		return p, nil
 	}
 }

@@ -15,7 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func main() {
@@ -40,11 +42,14 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "An embedded Kafka, %d hosts with osquery and logger-ext, one enricher. Files: %s\n", len(fleet()), dir)
 	kafka, err := kfake.NewCluster(kfake.NumBrokers(1),
-		kfake.SeedTopics(4, "osquery.results", "osquery.status", "osquery.enriched", "osquery.deadletter"))
+		kfake.SeedTopics(4, "osquery.results", "osquery.status", "osquery.enriched", "osquery.findings", "osquery.deadletter"))
 	if err != nil {
 		return fmt.Errorf("embedded Kafka: %w", err)
 	}
 	defer kafka.Close()
+	if err := createState(ctx, kafka.ListenAddrs()[0]); err != nil {
+		return err
+	}
 	stopEnricher, err := startEnricher(ctx, dir, kafka.ListenAddrs()[0])
 	if err != nil {
 		return err
@@ -57,6 +62,23 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "%d rows were logged through osquery's socket, durable before each answer.\n", hosts.rows)
 	return showEvidence(ctx, out, dir, kafka.ListenAddrs()[0], hosts.rows)
+}
+
+// createState makes the compacted topic of the enricher's state.
+func createState(ctx context.Context, broker string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		return fmt.Errorf("embedded Kafka: %w", err)
+	}
+	defer client.Close()
+	resp, err := kadm.NewClient(client).CreateTopic(ctx, 4, 1, map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}, "demo.state")
+	if err == nil {
+		err = resp.Err
+	}
+	if err != nil {
+		return fmt.Errorf("state topic: %w", err)
+	}
+	return nil
 }
 
 // startEnricher runs the real program with the example configuration.

@@ -14,20 +14,22 @@ import (
 	"github.com/stackjoin/stackjoin/internal/kafkaconn"
 	"github.com/stackjoin/stackjoin/internal/logging"
 	"github.com/stackjoin/stackjoin/internal/metrics"
+	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
 	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
+	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 )
 
 // Config is the whole file.
 type Config struct {
 	Kafka     kafkaconn.Config  `yaml:"kafka"`
-	Group     string            `yaml:"group" default:"stackjoin-enricher" doc:"Consumer group. Processes of one group share the partitions; transactional ids begin with it."`
+	Group     string            `yaml:"group" default:"stackjoin-enricher" doc:"Consumer group. Processes of one group share the partitions; transactional ids begin with it, and its state is in the compacted topic GROUP.state."`
 	Inputs    Inputs            `yaml:"inputs"`
 	Outputs   Outputs           `yaml:"outputs"`
 	Topics    Topics            `yaml:"topics"`
-	Delivery  string            `yaml:"delivery" default:"exactly_once" enum:"exactly_once|at_least_once" doc:"exactly_once commits output and input offsets in one transaction. at_least_once is for brokers without transactions: after a failure rows come again, under the same ids."`
+	Delivery  string            `yaml:"delivery" default:"exactly_once" enum:"exactly_once|at_least_once" doc:"exactly_once commits output, state and input offsets in one transaction. at_least_once is for brokers without transactions: after a failure rows come again, under the same ids, and are joined by a state that may have seen them."`
 	Sessions  int               `yaml:"sessions" default:"0" doc:"Members of the group in this process, each with a goroutine of its own; 0 means one per core."`
 	State     State             `yaml:"state"`
 	Joins     Joins             `yaml:"joins"`
@@ -60,11 +62,15 @@ type Topics struct {
 
 // State says where things are kept between runs.
 type State struct {
-	Dir string `yaml:"dir" doc:"Folder for what outlives a restart: the last good copy of each feed. Empty keeps nothing."`
+	Dir    string `yaml:"dir" doc:"Folder for what outlives a restart: the last good copy of each feed, and copies of the partitions' state, so that a restart reads back only what is new. One process has it for itself. Empty keeps feeds nowhere, and state in memory: all of it is read back from the state topic."`
+	Format int    `yaml:"format" default:"0" doc:"Format to write the state in: 0 for this version's newest, or the one before while a fleet is upgraded and may have to go back. The newest is 1, the only one so far."`
 }
 
 // Joins bounds the joins.
 type Joins struct {
+	Wait              config.Duration `yaml:"wait" default:"2m" doc:"How long, by its host's clock, what is told of an event may still change, and an event waits for its process or a name. At least twice the longest interval of an event query."`
+	WaitBytes         config.Bytes    `yaml:"wait_bytes" default:"64MiB" doc:"Memory for the rows of that window, of one partition. Beyond it the oldest are told as they are, and no longer change."`
+	Emit              string          `yaml:"emit" default:"complete" enum:"complete|immediate" doc:"complete holds an event whose process or name is not known yet, for joins.wait. immediate tells it at once, and again when an answer comes."`
 	ProcessLive       config.Duration `yaml:"process_live" default:"168h" doc:"How long a process is remembered after its start, unless its pid is taken by another. Later events of that pid have the gap process_unknown."`
 	ProcessMaxPerHost int             `yaml:"process_max_per_host" default:"65536" doc:"Processes remembered per host; the oldest go first, and their events have the gap process_unknown."`
 	NameTTL           config.Duration `yaml:"name_ttl" default:"300s" doc:"How long a DNS answer that tells no TTL names its addresses; five minutes are added to every TTL. Later sockets have the gap name_unknown."`
@@ -93,8 +99,11 @@ func (c *Config) Validate() []config.Problem {
 	add(c.Topics.Partitions < 0 || c.Topics.Partitions > 100_000, "topics.partitions", "must be between 0 and 100000")
 	add(c.Topics.Replicas < 0 || c.Topics.Replicas > 100, "topics.replicas", "must be between 0 and 100")
 	add(c.Outputs.MaxRecordBytes < 16<<10, "outputs.max_record_bytes", "must be at least 16KiB")
+	add(c.State.Format < 0 || c.State.Format > state.Format, "state.format", "must be 0 for the newest, or at most %d", state.Format)
 	add(c.Sessions < 0, "sessions", "must not be negative")
 	add(c.Joins.ProcessMaxPerHost < 1, "joins.process_max_per_host", "must be at least 1")
+	add(c.Joins.Wait <= 0, "joins.wait", "must be more than 0")
+	add(c.Joins.WaitBytes < 1<<20, "joins.wait_bytes", "must be at least 1MiB")
 	add(c.Joins.NameTTL <= 0, "joins.name_ttl", "must be more than 0")
 	add(c.Joins.NamesMaxPerHost < 1, "joins.names_max_per_host", "must be at least 1")
 	add(c.Telemetry.Heartbeat <= 0, "telemetry.heartbeat", "must be more than 0")
@@ -120,6 +129,9 @@ func (c *Config) Validate() []config.Problem {
 	return wrong
 }
 
+// StateTopic is the topic of the group's state.
+func (c *Config) StateTopic() string { return c.Group + ".state" }
+
 // Members is the number of sessions to run.
 func (c *Config) Members() int {
 	if c.Sessions > 0 {
@@ -131,6 +143,11 @@ func (c *Config) Members() int {
 // Process is the bounds of the process join.
 func (c *Config) Process() process.Config {
 	return process.Config{Live: c.Joins.ProcessLive.Std(), MaxPerHost: c.Joins.ProcessMaxPerHost}
+}
+
+// Waiting says how events wait for answers.
+func (c *Config) Waiting() enrich.Waiting {
+	return enrich.Waiting{Wait: c.Joins.Wait.Std(), Immediate: c.Joins.Emit == "immediate", MaxBytes: int64(c.Joins.WaitBytes)}
 }
 
 // DNS is the bounds of the join of sockets and names.

@@ -18,7 +18,7 @@ import (
 
 // Config says where the metrics are served.
 type Config struct {
-	Listen string `yaml:"listen" doc:"Address for Prometheus to scrape (/metrics), such as 127.0.0.1:9464. Empty opens no port."`
+	Listen string `yaml:"listen" doc:"Address for Prometheus to scrape (/metrics), such as 127.0.0.1:9464; /ready answers 503 while state is being restored. Empty opens no port."`
 }
 
 // Enricher holds the enricher's metrics. It is safe for concurrent use.
@@ -33,6 +33,7 @@ type Enricher struct {
 	feedEntries *prometheus.GaugeVec
 	feedRefused *prometheus.GaugeVec
 	feedFailed  *prometheus.CounterVec
+	partitions  *partitions
 }
 
 // New returns metrics of nothing.
@@ -47,6 +48,7 @@ func New() *Enricher {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stackjoin_" + name, Help: help}, []string{"feed"})
 	}
 	m := &Enricher{
+		partitions:  newPartitions(),
 		registry:    prometheus.NewRegistry(),
 		rows:        counters("rows_total", "Rows enriched and committed.", "kind"),
 		gaps:        counters("gaps_total", "Questions that could not be answered.", "reason"),
@@ -58,6 +60,7 @@ func New() *Enricher {
 		feedRefused: gauges("feed_refused_rows", "Rows of the last load that could not be used."),
 		feedFailed:  counters("feed_failures_total", "Loads that failed; the last good data stay in use.", "feed"),
 	}
+	m.registry.MustRegister(m.partitions.collectors()...)
 	m.registry.MustRegister(m.rows, m.gaps, m.matches, m.deadLetters, m.clamped, m.duplicates, m.feedEntries, m.feedRefused, m.feedFailed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -89,12 +92,18 @@ func (m *Enricher) Feeds(r reputation.Report) {
 	}
 }
 
-// Serve answers scrapes until ctx ends; without an address it does nothing.
+// Handler answers scrapes, and whether the process is ready.
+func (m *Enricher) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/ready", m.partitions.ready)
+	return mux
+}
+
+// Serve answers until ctx ends; without an address it does nothing.
 func Serve(ctx context.Context, cfg Config, m *Enricher, log *slog.Logger) error {
 	if cfg.Listen == "" {
 		return nil
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
-	return httpserver.Serve(ctx, cfg.Listen, mux, log)
+	return httpserver.Serve(ctx, cfg.Listen, m.Handler(), log)
 }

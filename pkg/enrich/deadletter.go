@@ -35,6 +35,12 @@ func Oversized(o *Output, limit int) *Output {
 	return &dead
 }
 
+// Poison makes the dead letter of an input that could not be processed however
+// often it was tried; message says what became of the tries.
+func Poison(in Input, message string) Output {
+	return deadLetter(in, "poison", message, time.Now())
+}
+
 func letter(id string, d *event.DeadLetter) Output {
 	return Output{Stream: DeadLetters, Key: []byte(id), Value: d.Append(nil), ID: id, Kind: "deadletter", Schema: event.SchemaDeadLetter}
 }

@@ -46,6 +46,9 @@ type Guard interface {
 	Check(e *Event, out *Out) (drop bool, err error)
 	// OnTime tells that a host's clock moved.
 	OnTime(host Host, now time.Time, out *Out) error
+	// OnTick tells the partition's time, when its newest record was appended: none
+	// that was appended before is still to come.
+	OnTick(now time.Time, out *Out) error
 	// Flush puts what it keeps in memory into its State, before a commit.
 	Flush() error
 }

@@ -12,8 +12,9 @@ import (
 
 // Input is one record as it was read.
 type Input struct {
-	Value    []byte
-	Position Position
+	// Key is the record's, nil where there are none.
+	Key, Value []byte
+	Position   Position
 	// Appended is when the record became readable; zero when nobody knows.
 	Appended time.Time
 	// Sensor tells that the record is a network sensor's (event.SplitSensor), not
@@ -74,7 +75,9 @@ type Pipeline struct {
 	// again and value are for events that are told later, or once more.
 	again Event
 	value []byte
-	now   func() time.Time
+	// ticked is the partition's time as the guard knows it.
+	ticked time.Time
+	now    func() time.Time
 }
 
 // NewPipeline builds a pipeline that owns the operators; lookups are shared. It
@@ -114,6 +117,9 @@ func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 	if p.waits != nil {
 		p.waits.arrivals(in.Position.Topic).next = in.Position.Offset + 1
 	}
+	if err := p.passed(in.Appended, out); err != nil {
+		return err
+	}
 	if in.Broken != nil || in.Sensor {
 		return p.processSensor(ctx, in, out)
 	}
@@ -124,6 +130,18 @@ func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 		return nil
 	}
 	return err
+}
+
+// passed tells the guard, once a second of it, that the partition's time moved.
+func (p *Pipeline) passed(appended time.Time, out *Out) error {
+	if p.guard == nil || appended.Before(p.ticked.Add(time.Second)) {
+		return nil
+	}
+	p.ticked = appended
+	if err := p.guard.OnTick(appended, out); err != nil {
+		return fmt.Errorf("the partition's clock: %w", err)
+	}
+	return nil
 }
 
 // noRowError tells that a record is no row of osquery's.

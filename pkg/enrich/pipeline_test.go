@@ -245,6 +245,8 @@ func (s *sentry) Check(e *enrich.Event, _ *enrich.Out) (bool, error) {
 
 func (s *sentry) OnTime(enrich.Host, time.Time, *enrich.Out) error { s.times++; return s.err }
 
+func (s *sentry) OnTick(time.Time, *enrich.Out) error { return s.err }
+
 func (s *sentry) Flush() error { s.flushes++; return s.err }
 
 func TestWhatTheGuardDropsGoesNoFurther(t *testing.T) {

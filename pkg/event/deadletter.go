@@ -17,7 +17,7 @@ const maxOriginal = 64 << 10
 // DeadLetter is a record that could not be taken or delivered: why, where it
 // came from, and its bytes.
 type DeadLetter struct {
-	// Reason is a fixed word: malformed, oversized, refused, unknown_call.
+	// Reason is a fixed word: malformed, oversized, refused, unknown_call, poison.
 	Reason string
 	// Message says it in a sentence.
 	Message string

@@ -25,6 +25,7 @@ import (
 // hour ahead.
 func TestAHostTwoHoursAheadLosesNothing(t *testing.T) {
 	broker := kafkatest.Real(t)
+	kafkatest.CreateTopic(t, broker.Addrs(), "clock.state", 4, map[string]string{"cleanup.policy": "compact"})
 	for i, topic := range topics() {
 		kind := []string{"LogAppendTime", "CreateTime"}[i%2]
 		kafkatest.CreateTopic(t, broker.Addrs(), topic, 4, map[string]string{"message.timestamp.type": kind})

@@ -32,7 +32,16 @@ const (
 )
 
 func topics() []string {
-	return []string{"osquery.results", "osquery.status", "osquery.enriched", "osquery.deadletter"}
+	return []string{"osquery.results", "osquery.status", "osquery.enriched", "osquery.findings", "osquery.deadletter"}
+}
+
+// createTopics makes the topics with the broker's own clock, and the group's state.
+func createTopics(t *testing.T, brokers []string, group string, partitions int32) {
+	t.Helper()
+	for _, topic := range topics() {
+		kafkatest.CreateTopic(t, brokers, topic, partitions, map[string]string{"message.timestamp.type": "LogAppendTime"})
+	}
+	kafkatest.CreateTopic(t, brokers, group+".state", partitions, map[string]string{"cleanup.policy": "compact"})
 }
 
 // programs builds both programs and returns their folder.
@@ -204,9 +213,7 @@ func exactlyOnceInOrder(t *testing.T, topic string, records []*kgo.Record, id fu
 func TestTwoHundredThousandRows(t *testing.T) {
 	broker := kafkatest.Real(t)
 	address := broker.Addrs()[0]
-	for _, topic := range topics() {
-		kafkatest.CreateTopic(t, broker.Addrs(), topic, 4, map[string]string{"message.timestamp.type": "LogAppendTime"})
-	}
+	createTopics(t, broker.Addrs(), "g", 4)
 	bin := programs(t)
 	dir, err := os.MkdirTemp("", "e2e")
 	if err != nil {

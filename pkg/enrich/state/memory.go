@@ -1,7 +1,3 @@
-// Package state keeps what operators know about a partition's hosts, so that it
-// moves with the partition.
-//
-// It must never look inside a value: what a key means is its operator's affair.
 package state
 
 import (

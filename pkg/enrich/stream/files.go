@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
@@ -34,6 +35,7 @@ type FileSession struct {
 	// DeadLetter is called with each output that is not for the output file.
 	deadLetter func(enrich.Output)
 
+	states  map[string]enrich.State
 	started bool
 	ended   error // what ended the reading; io.EOF at the end of the last file
 	open    *openFile
@@ -68,7 +70,7 @@ type found struct {
 // records go to out, one per line, and all others to deadLetter. The caller
 // flushes nothing: each Commit does.
 func NewFileSession(names []string, stdin io.Reader, out io.Writer, deadLetter func(enrich.Output)) *FileSession {
-	s := &FileSession{stdin: stdin, out: bufio.NewWriterSize(out, 256<<10), deadLetter: deadLetter}
+	s := &FileSession{stdin: stdin, out: bufio.NewWriterSize(out, 256<<10), deadLetter: deadLetter, states: map[string]enrich.State{}}
 	s.add(names, false)
 	return s
 }
@@ -212,6 +214,27 @@ func (s *FileSession) next() error {
 	}
 	return nil
 }
+
+// State returns states in memory: they end with the scan.
+func (s *FileSession) State(Partition) func(operator string) enrich.State {
+	return func(operator string) enrich.State {
+		if s.states[operator] == nil {
+			s.states[operator] = state.NewMemory()
+		}
+		return s.states[operator]
+	}
+}
+
+// Reading does nothing: lines have no keys.
+func (s *FileSession) Reading(Partition, []byte) {}
+
+// Reread shows nothing: a scan does not begin in the middle.
+func (s *FileSession) Reread(context.Context, Partition, string, int64, func(enrich.Input) error) error {
+	return nil
+}
+
+// Abort ends the scan: its input is not read twice.
+func (s *FileSession) Abort(_ context.Context, cause error) error { return cause }
 
 // Commit writes the outputs and flushes them.
 func (s *FileSession) Commit(_ context.Context, outputs []enrich.Output) error {

@@ -18,7 +18,7 @@ import (
 
 func job() stream.Job {
 	return stream.Job{
-		Build: func(stream.Partition) (*enrich.Pipeline, error) {
+		Build: func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
 			return enrich.NewPipeline(event.NewLenses(), nil, nil), nil
 		},
 		Log: slog.New(slog.DiscardHandler),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -13,13 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
-)
-
-// Limits of one transaction: it ends at whichever comes first.
-const (
-	maxRecords = 10_000
-	maxBytes   = 8 << 20
-	linger     = 200 * time.Millisecond
+	"github.com/stackjoin/stackjoin/pkg/enrich/stream/balance"
 )
 
 // Time-outs of a session. Shorter than franz-go's own, since they bound how long
@@ -37,11 +30,25 @@ type KafkaConfig struct {
 	// Connection holds brokers, TLS and SASL.
 	Connection []kgo.Opt
 	Group      string
-	Inputs     []string
+	// Inputs are the topics to read: with several, the partitions of one number
+	// are one partition of the join. All have as many partitions as StateTopic.
+	Inputs []string
 	// Outputs names the topic of each stream.
 	Outputs map[enrich.Stream]string
-	// ExactlyOnce commits output and input offsets in one transaction. Without
-	// it the output is flushed first and the offsets are committed after.
+	// StateTopic is the compacted topic of the operators' state.
+	StateTopic string
+	// StateDir is where copies of the state are kept between runs. Empty keeps
+	// them in memory.
+	StateDir string
+	// StateFormat is the format to write state in, 0 for the newest.
+	StateFormat int
+	// AcceptStateLoss starts with no state where the group has offsets and the
+	// state topic has nothing.
+	AcceptStateLoss bool
+	// ExactlyOnce commits output, state and input offsets in one transaction.
+	// Without it the output is flushed first, then the state, and the offsets are
+	// committed after: rows that come again may then meet a state that has seen
+	// them.
 	ExactlyOnce bool
 	// MaxRecordBytes is the largest record the output topics take; larger
 	// output goes to the dead letters. 0 means 1 MB, Kafka's default.
@@ -49,7 +56,11 @@ type KafkaConfig struct {
 	// Compression of what is written; nil means zstd, else what the broker
 	// takes.
 	Compression []kgo.CompressionCodec
-	Log         *slog.Logger
+	// Monitor, when set, is told how partitions and transactions fare.
+	Monitor Monitor
+	Log     *slog.Logger
+
+	limits *limits // of one session and those that take its place
 }
 
 const defaultMaxRecordBytes = 1_000_000
@@ -61,31 +72,58 @@ func (c KafkaConfig) maxRecordBytes() int {
 	return defaultMaxRecordBytes
 }
 
-// KafkaSession is one member of a consumer group with its producer. Partitions
-// come and go only while Poll waits: a rebalance never finds records of a
-// partition in work. It implements Session.
+// KafkaSession is one member of a consumer group with its producer, and the
+// workers of the partitions it was given. Partitions come and go only while Poll
+// waits: a rebalance never finds records of a partition in work. It implements
+// Session.
 type KafkaSession struct {
 	cfg    KafkaConfig
 	client *kgo.Client
 	txn    *kgo.GroupTransactSession // nil for at least once
+	limits *limits
+	turn   int           // which suspect is tried next
+	ended  time.Duration // how long the last transaction took
+	told   time.Time     // when a fetch error was last logged
 
-	mu      sync.Mutex
-	changes Polled // Revoked and Assigned since the last Poll
+	// What the group's own goroutine changes, while Poll waits.
+	mu        sync.Mutex
+	workers   map[int32]*worker
+	assigned  map[string][]int32 // the last assignment as a whole
+	commits   map[Partition]commit
+	topicIDs  map[string][16]byte // of the inputs
+	revoked   []Partition         // not yet told by Poll
+	unsettled bool                // partitions were revoked since the last transaction
+	wake      func()
+}
 
-	owned map[Partition]bool
-	told  time.Time // when a fetch error was last logged
+// commit is an offset that the group has committed.
+type commit struct {
+	offset   int64 // -1 for none
+	metadata string
 }
 
 // OpenKafka joins the group. It needs no broker to be there; use CheckKafka to
 // know. The caller closes the session.
 func OpenKafka(cfg KafkaConfig) (*KafkaSession, error) {
-	s := &KafkaSession{cfg: cfg, owned: map[Partition]bool{}}
-	opts := append(s.options(), cfg.Connection...)
-	var err error
+	s := &KafkaSession{
+		cfg: cfg, limits: cfg.limits,
+		workers: map[int32]*worker{}, commits: map[Partition]commit{}, wake: func() {},
+	}
+	if s.limits == nil {
+		s.limits = newLimits()
+	}
+	if s.cfg.Monitor == nil {
+		s.cfg.Monitor = unwatched{}
+	}
+	opts := s.options()
 	if cfg.ExactlyOnce {
 		// Every session has an id of its own: what fences a zombie is its group
 		// generation (KIP-447), not a fixed transactional id.
 		opts = append(opts, kgo.TransactionalID(cfg.Group+"-"+randomHex()), kgo.TransactionTimeout(transactionTimeout))
+	}
+	opts = append(opts, cfg.Connection...)
+	var err error
+	if cfg.ExactlyOnce {
 		if s.txn, err = kgo.NewGroupTransactSession(opts...); err == nil {
 			s.client = s.txn.Client()
 		}
@@ -120,9 +158,13 @@ func (s *KafkaSession) options() []kgo.Opt {
 		kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.FetchMaxBytes(maxBytes),
 		kgo.FetchMaxPartitionBytes(maxBytes / 4),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(m, true) }),
-		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(m, false) }),
+		kgo.Balancers(&witness{balance.Copartition(), s.note}),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.assign(m) }),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.revoke(m) }),
+		kgo.OnOffsetsFetched(s.fetchedOffsets),
+		kgo.AdjustFetchOffsetsFn(s.begin),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(partitioner{s.cfg.StateTopic, kgo.StickyKeyPartitioner(nil)}),
 		kgo.ProducerBatchCompression(codecs...),
 		kgo.ProducerBatchMaxBytes(int32(s.cfg.maxRecordBytes() + 4096)),
 		kgo.MaxBufferedRecords(1 << 20),
@@ -131,125 +173,29 @@ func (s *KafkaSession) options() []kgo.Opt {
 	}
 }
 
-// note keeps what the group decided until the next Poll tells of it. A
-// partition that came and went in between is not told at all.
-func (s *KafkaSession) note(m map[string][]int32, assigned bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for topic, ids := range m {
-		for _, id := range ids {
-			p := Partition{topic, id}
-			s.changes.Assigned = without(s.changes.Assigned, p)
-			if assigned {
-				s.changes.Assigned = append(s.changes.Assigned, p)
-				continue
-			}
-			s.changes.Revoked = append(without(s.changes.Revoked, p), p)
-		}
-	}
+// partitioner leaves records of the state topic in the partition they name: that
+// of the input. Others go by their key.
+type partitioner struct {
+	state string
+	kgo.Partitioner
 }
 
-func without(all []Partition, p Partition) []Partition {
-	kept := all[:0]
-	for _, o := range all {
-		if o != p {
-			kept = append(kept, o)
-		}
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	if topic == p.state {
+		return kgo.ManualPartitioner().ForTopic(topic)
 	}
-	return kept
-}
-
-// Poll waits for records, or for partitions to come or go. It gathers for a
-// moment, so that a trickle does not make a transaction of every record.
-func (s *KafkaSession) Poll(ctx context.Context) (Polled, error) {
-	s.client.AllowRebalance()
-	byPartition, err := s.gather(ctx)
-	if err != nil {
-		return Polled{}, err
-	}
-	s.mu.Lock()
-	polled := s.changes
-	s.changes = Polled{}
-	s.mu.Unlock()
-	for _, p := range polled.Revoked {
-		delete(s.owned, p)
-	}
-	for _, p := range polled.Assigned {
-		s.owned[p] = true
-	}
-	if len(polled.Revoked) > 0 {
-		// The session would abort its next transaction; ending one now, while
-		// it holds nothing, costs less. What was polled is polled again.
-		return polled, s.rewind(ctx)
-	}
-	for p, records := range byPartition {
-		if s.owned[p] {
-			polled.Batches = append(polled.Batches, Batch{Partition: p, Records: records})
-		}
-	}
-	return polled, nil
-}
-
-// gather polls until the limits of a transaction are met, or until linger after
-// the first record; without any it returns after a second, so that changes of
-// the assignment are told.
-func (s *KafkaSession) gather(ctx context.Context) (map[Partition][]enrich.Input, error) {
-	got := map[Partition][]enrich.Input{}
-	deadline := time.Now().Add(time.Second)
-	records, bytes := 0, 0
-	for records < maxRecords && bytes < maxBytes {
-		wait, cancel := context.WithDeadline(ctx, deadline)
-		fetches := s.client.PollRecords(wait, maxRecords-records)
-		expired := wait.Err() != nil
-		cancel()
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if fetches.IsClientClosed() {
-			return nil, kgo.ErrClientClosed
-		}
-		fetches.EachError(s.fetchError)
-		first := records == 0
-		fetches.EachRecord(func(r *kgo.Record) {
-			p := Partition{r.Topic, r.Partition}
-			got[p] = append(got[p], input(r))
-			records++
-			bytes += len(r.Key) + len(r.Value)
-		})
-		if expired {
-			break
-		}
-		if first && records > 0 {
-			deadline = time.Now().Add(linger)
-		}
-	}
-	return got, nil //nolint:nilerr // an expired wait is no failure
-}
-
-// logAppendTime is the timestamp type of a record whose time the broker set.
-const logAppendTime = 1
-
-func input(r *kgo.Record) enrich.Input {
-	in := enrich.Input{Value: r.Value, Position: enrich.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}}
-	if r.Attrs.TimestampType() == logAppendTime {
-		in.Appended = r.Timestamp
-	}
-	return in
-}
-
-// fetchError tells of a partition that cannot be read, at most once a minute:
-// the client keeps trying by itself.
-func (s *KafkaSession) fetchError(topic string, partition int32, err error) {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return
-	}
-	if time.Since(s.told) < time.Minute {
-		return
-	}
-	s.told = time.Now()
-	s.cfg.Log.Error("cannot read, will try again", "topic", topic, "partition", partition, "error", err)
+	return p.Partitioner.ForTopic(topic)
 }
 
 // Close leaves the group. Nothing is half done afterwards: an open transaction
 // is aborted, and what it read is read again by whoever takes the partitions.
-func (s *KafkaSession) Close() { s.client.CloseAllowingRebalance() }
+func (s *KafkaSession) Close() {
+	s.client.CloseAllowingRebalance()
+	s.mu.Lock()
+	left := s.workers
+	s.workers = map[int32]*worker{}
+	s.mu.Unlock()
+	for _, w := range left {
+		s.stop(w)
+	}
+}

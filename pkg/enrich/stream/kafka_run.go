@@ -3,53 +3,11 @@ package stream
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 )
-
-// checkTimeout is how long a broker may take to answer at start.
-const checkTimeout = 15 * time.Second
-
-// CheckKafka asks a broker whether it is there and whether the topics exist. Its
-// errors are for the person who starts the program.
-func CheckKafka(ctx context.Context, cfg KafkaConfig) error {
-	client, err := kgo.NewClient(append(cfg.Connection[:len(cfg.Connection):len(cfg.Connection)], kgo.RetryTimeout(checkTimeout))...)
-	if err != nil {
-		return fmt.Errorf("kafka: %w", err)
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	brokers := fmt.Sprint(client.OptValue(kgo.SeedBrokers))
-	if err := client.Ping(ctx); err != nil {
-		return fmt.Errorf("kafka: no broker of %s answers: %w", brokers, err)
-	}
-	names := append([]string(nil), cfg.Inputs...)
-	for _, topic := range cfg.Outputs {
-		names = append(names, topic)
-	}
-	topics, err := kadm.NewClient(client).ListTopics(ctx, names...)
-	if err != nil {
-		return fmt.Errorf("kafka: list topics at %s: %w", brokers, err)
-	}
-	var missing []string
-	for _, name := range names {
-		if !topics.Has(name) {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("kafka: %s has no topic %s: create it, or set inputs.results and outputs to topics that exist (and that this user may describe)",
-			brokers, strings.Join(missing, ", "))
-	}
-	return nil
-}
 
 // RunKafka runs n sessions of the group until ctx ends. A session that fails is
 // closed, which aborts its transaction, and another takes its place after a
@@ -65,6 +23,7 @@ func RunKafka(ctx context.Context, cfg KafkaConfig, n int, job Job) error {
 func supervise(ctx context.Context, cfg KafkaConfig, job Job, i int) error {
 	log := cfg.Log.With("session", i)
 	cfg.Log, job.Log = log, log
+	cfg.limits = newLimits()
 	pause := backoff.NewExponentialBackOff(backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
 	for {
 		started := time.Now()

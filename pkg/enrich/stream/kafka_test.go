@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/internal/kafkatest"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 )
 
@@ -25,24 +25,21 @@ const (
 	in         = "osquery.results"
 	out        = "osquery.enriched"
 	dead       = "osquery.deadletter"
+	states     = "enricher.state"
 	partitions = 4
 )
 
 func cluster(t *testing.T) (*kfake.Cluster, stream.KafkaConfig) {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, in, out, dead))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, in, out, dead, counts), kfake.GroupMinSessionTimeout(time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return c, stream.KafkaConfig{
-		Connection:  []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)},
-		Group:       "enricher",
-		Inputs:      []string{in},
-		Outputs:     map[enrich.Stream]string{enrich.Enriched: out, enrich.DeadLetters: dead},
-		ExactlyOnce: true,
-		Log:         slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	}
+	kafkatest.CreateTopic(t, c.ListenAddrs(), states, partitions, map[string]string{"cleanup.policy": "compact"})
+	cfg := config(c.ListenAddrs())
+	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	return c, cfg
 }
 
 func produce(t *testing.T, cfg stream.KafkaConfig, hosts, from, to int) {

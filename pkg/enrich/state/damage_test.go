@@ -1,0 +1,136 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+)
+
+// filled returns a folder with a closed store of some size, its changelog, and
+// what it holds.
+func filled(t *testing.T) (dir string, log changelog, want model) {
+	t.Helper()
+	dir, want = t.TempDir(), model{}
+	s := opened(t, dir)
+	for n := range 30 {
+		for i := range 60 {
+			host, key := enrich.Host(fmt.Sprint("host-", i%7)), fmt.Sprint("key-", (i*n)%211)
+			value := fmt.Sprintf("value %d of %d, %s", i, n, bytes.Repeat([]byte{byte('a' + i%26)}, i))
+			if err := s.State("op").Put(host, []byte(key), []byte(value)); err != nil {
+				t.Fatal(err)
+			}
+			want.put("op", host, key, value)
+		}
+		log.commit(t, s)
+		if n%10 == 9 { // several files, as a longer life makes them
+			if err := s.db.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir, log, want
+}
+
+// A local store that is cut or damaged anywhere is never believed: either it
+// reads right, or the read fails and what is opened next restores.
+func TestADamagedStoreIsNeverBelieved(t *testing.T) {
+	dir, log, want := filled(t)
+	var names []string
+	_ = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil && !info.IsDir() {
+			names = append(names, path)
+		}
+		return nil
+	})
+	discards := 0
+	damaged := func(t *testing.T, name string, damage func([]byte) []byte) {
+		t.Helper()
+		mine := t.TempDir()
+		if err := os.CopyFS(mine, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(mine, name[len(dir):])
+		whole, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if damage == nil {
+			err = os.Remove(file)
+		} else {
+			err = os.WriteFile(file, damage(whole), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 { // at worst: fails, is discarded, is restored
+			s, why, err := Open(Config{Dir: mine, Of: of})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if why != "" {
+				discards++
+			}
+			log.restore(t, s)
+			failed := readAll(t, s, want)
+			if failed && !s.Broken() {
+				t.Fatalf("%s: a read failed and the store is still believed", name)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if !failed {
+				return
+			}
+			discards++
+		}
+		t.Fatalf("%s: still not readable", name)
+	}
+	for _, name := range names {
+		size := 0
+		if info, err := os.Stat(name); err == nil {
+			size = int(info.Size())
+		}
+		damaged(t, name, nil)
+		for i := range 4 {
+			at := size * (2*i + 1) / 8
+			damaged(t, name, func(b []byte) []byte { return b[:at] })
+			if size > 0 {
+				damaged(t, name, func(b []byte) []byte { b[at] ^= 0x55; return b })
+			}
+		}
+	}
+	if discards == 0 {
+		t.Error("nothing was discarded: the test shows nothing")
+	}
+}
+
+// readAll tells whether a read failed; what is read without one must be right.
+func readAll(t *testing.T, s *Store, want model) (failed bool) {
+	t.Helper()
+	for host, keys := range want["op"] {
+		for key, value := range keys {
+			got, err := s.State("op").Get(host, []byte(key))
+			if err != nil {
+				return true
+			}
+			if string(got) != value {
+				t.Fatalf("%s %s is %q, want %q", host, key, got, value)
+			}
+		}
+		n := 0
+		if err := s.State("op").Scan(host, nil, func(_, _ []byte) error { n++; return nil }); err != nil {
+			return true
+		}
+		if n != len(keys) {
+			t.Fatalf("%s has %d keys, want %d", host, n, len(keys))
+		}
+	}
+	return false
+}

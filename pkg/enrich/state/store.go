@@ -1,0 +1,293 @@
+package state
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+)
+
+// Changelog names the partition of the changelog that a Store is a copy of. The
+// topic's id tells a topic from one that was created anew under its name.
+type Changelog struct {
+	Topic     string
+	ID        [16]byte
+	Partition int32
+}
+
+// Change is one record of the changelog. A nil Value removes the key. The bytes
+// belong to the Store.
+type Change struct {
+	Key, Value []byte
+}
+
+// Store is one partition's state. Writes through its States gather in an overlay,
+// which Committed moves to the local store once the transaction that carries
+// Changes is confirmed, and Discard forgets. The local store is a copy of the
+// changelog up to Position and nothing more: when in doubt it is thrown away.
+// It is for one goroutine.
+type Store struct {
+	db      *pebble.DB
+	files   *files
+	of      Changelog
+	formats formats
+
+	position int64 // the next offset of the changelog that is not in the local store
+	scopes   map[string]*scope
+	pending  int64 // bytes in the overlay, about
+	changes  []Change
+	broken   atomic.Bool // also set by the local store's own goroutines
+	value    []byte      // scratch of get
+
+	record []byte               // Kafka key of the record in work
+	known  map[enrich.Host]bool // hosts whose Kafka key is in the state
+}
+
+// State returns the share of the operator of this name, which is not empty. Calls
+// with one name return one State.
+func (s *Store) State(operator string) enrich.State { return s.scope(operator) }
+
+func (s *Store) scope(operator string) *scope {
+	sc := s.scopes[operator]
+	if sc == nil {
+		sc = &scope{store: s, prefix: appendScope(nil, operator), hosts: map[enrich.Host]map[string][]byte{}}
+		s.scopes[operator] = sc
+	}
+	return sc
+}
+
+// Reading tells the Kafka key of the record that is processed next. Hosts that are
+// first written to then are kept with it, so that their partition can be computed
+// again for another number of partitions. nil is a record without a key.
+func (s *Store) Reading(key []byte) { s.record = key }
+
+// met keeps the Kafka key of a host.
+func (s *Store) met(host enrich.Host) error {
+	if s.record == nil || s.known[host] {
+		return nil
+	}
+	own := s.scope(engine)
+	kept, err := own.Get(host, []byte(kafkaKey))
+	if err != nil {
+		return err
+	}
+	if string(kept) != string(s.record) {
+		own.put(host, []byte(kafkaKey), s.record)
+	}
+	s.known[host] = true
+	return nil
+}
+
+// Key returns the Kafka key that the host's records came with, nil when none of
+// them had one.
+func (s *Store) Key(host enrich.Host) ([]byte, error) {
+	return s.scope(engine).Get(host, []byte(kafkaKey))
+}
+
+// SetInput notes, as part of the transaction under way, that the topic's records
+// before the offset next are processed.
+func (s *Store) SetInput(topic string, next int64) {
+	s.scope(engine).put("", []byte(positionKeys+topic), binary.AppendUvarint(nil, uint64(next)))
+}
+
+// Inputs returns what SetInput noted, by topic; none means that no transaction
+// was ever committed with this state.
+func (s *Store) Inputs() (map[string]int64, error) {
+	inputs := map[string]int64{}
+	err := s.scope(engine).Scan("", []byte(positionKeys), func(key, value []byte) error {
+		next, n := binary.Uvarint(value)
+		if n <= 0 {
+			return fmt.Errorf("state: input position %x is no number", value)
+		}
+		inputs[string(key[len(positionKeys):])] = int64(next)
+		return nil
+	})
+	return inputs, err
+}
+
+// Position is the offset in the changelog from which on its records have to be
+// restored: 0 for a new Store.
+func (s *Store) Position() int64 { return s.position }
+
+// Pending is the size of the transaction's writes in bytes, about.
+func (s *Store) Pending() int64 { return s.pending }
+
+// Changes returns the records to write to the changelog in the transaction under
+// way: for each key written its last value. They are valid until Committed or
+// Discard.
+func (s *Store) Changes() []Change {
+	s.changes = s.changes[:0]
+	for _, sc := range s.scopes {
+		s.changes = sc.appendChanges(s.changes)
+	}
+	// In order they compress better, and the local store takes them faster.
+	slices.SortFunc(s.changes, func(a, b Change) int { return bytes.Compare(a.Key, b.Key) })
+	return s.changes
+}
+
+// Committed takes what Changes returned into the local store, now that it is known
+// to be in the changelog, whose next record to restore is at position.
+func (s *Store) Committed(position int64) error {
+	if len(s.changes) == 0 && position <= s.position {
+		s.Discard()
+		return nil
+	}
+	err := s.apply(s.changes, max(position, s.position))
+	s.Discard()
+	return err
+}
+
+// Discard forgets the writes of the transaction under way. What operators hold of
+// them must be forgotten too.
+func (s *Store) Discard() {
+	for _, sc := range s.scopes {
+		sc.discard()
+	}
+	s.changes, s.pending = s.changes[:0], 0
+	clear(s.known)
+}
+
+// Restore takes records of the changelog into the local store, in their order,
+// and next as the position after them. No State may be used before the last.
+// Its error is ErrFormat for records of a newer format.
+func (s *Store) Restore(records []Change, next int64) error {
+	for _, r := range records {
+		if _, _, _, err := ParseKey(r.Key); err != nil {
+			return fmt.Errorf("changelog %s/%d: %w", s.of.Topic, s.of.Partition, err)
+		}
+		if r.Value == nil {
+			continue
+		}
+		if err := s.formats.reads(r.Value); err != nil {
+			return fmt.Errorf("changelog %s/%d: %w", s.of.Topic, s.of.Partition, err)
+		}
+	}
+	return s.apply(records, next)
+}
+
+// apply writes records and position in one batch: after a kill the local store
+// holds both or neither.
+func (s *Store) apply(records []Change, position int64) error {
+	batch := s.db.NewBatch()
+	for _, r := range records {
+		var err error
+		if r.Value == nil {
+			err = batch.Delete(r.Key, nil)
+		} else {
+			err = batch.Set(r.Key, r.Value, nil)
+		}
+		if err != nil {
+			return s.failed("write", errors.Join(err, batch.Close()))
+		}
+	}
+	err := batch.Set([]byte{metaKey}, appendMeta(nil, s.of, position, s.files.now()), nil)
+	if err == nil {
+		err = batch.Commit(pebble.NoSync)
+	}
+	if err = errors.Join(err, batch.Close()); err != nil {
+		return s.failed("write", err)
+	}
+	s.position = position
+	return nil
+}
+
+func (s *Store) get(key []byte) ([]byte, error) {
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, s.failed("read", err)
+	}
+	s.value = append(s.value[:0], value...)
+	if err := closer.Close(); err != nil {
+		return nil, s.failed("read", err)
+	}
+	return s.value, nil
+}
+
+// walk shows the local store's keys from lower up to upper.
+func (s *Store) walk(lower, upper []byte, visit func(key, value []byte) error) (err error) {
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return s.failed("read", err)
+	}
+	defer func() { err = s.closeIter(iter, err) }()
+	for ok := iter.First(); ok; ok = iter.Next() {
+		value, err := iter.ValueAndErr()
+		if err != nil {
+			return s.failed("read", err)
+		}
+		if err := visit(iter.Key(), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) closeIter(iter io.Closer, err error) error {
+	if closeErr := iter.Close(); closeErr != nil && err == nil {
+		return s.failed("read", closeErr)
+	}
+	return err
+}
+
+// hosts shows the hosts that have keys with this prefix in the local store, by
+// leaping from one to the next.
+func (s *Store) hosts(prefix []byte, visit func(enrich.Host)) (err error) {
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return s.failed("read", err)
+	}
+	defer func() { err = s.closeIter(iter, err) }()
+	for ok := iter.First(); ok; {
+		_, host, _, err := ParseKey(iter.Key())
+		if err != nil {
+			return s.failed("read", err)
+		}
+		visit(host)
+		ok = iter.SeekGE(after(appendText(slices.Clone(prefix), string(host))))
+	}
+	return nil
+}
+
+// failed marks the local store as not to be believed any more.
+func (s *Store) failed(doing string, err error) error {
+	s.broken.Store(true)
+	return fmt.Errorf("state of %s/%d: %s (the local copy is discarded and restored): %w", s.of.Topic, s.of.Partition, doing, err)
+}
+
+// Distrust makes Close throw the local store away: it may not be what the
+// changelog holds.
+func (s *Store) Distrust() { s.broken.Store(true) }
+
+// Broken tells whether the Store has to be closed and opened again.
+func (s *Store) Broken() bool { return s.broken.Load() }
+
+// Bytes is the size of the local store, about.
+func (s *Store) Bytes() int64 { return int64(s.db.Metrics().DiskSpaceUsage()) }
+
+// Close ends the Store. What was not committed is gone.
+func (s *Store) Close() error {
+	var err error
+	if !s.Broken() {
+		err = s.db.Flush()
+	}
+	if err = errors.Join(err, s.db.Close()); err != nil {
+		s.broken.Store(true)
+	}
+	if s.Broken() {
+		err = errors.Join(err, s.files.remove())
+	}
+	if err = errors.Join(err, s.files.unlock()); err != nil {
+		return fmt.Errorf("state of %s/%d: close: %w", s.of.Topic, s.of.Partition, err)
+	}
+	return nil
+}
