@@ -3,19 +3,21 @@ package state
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io"
 	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
 
-// filled returns a folder with a closed store of some size, its changelog, and
-// what it holds.
-func filled(t *testing.T) (dir string, log changelog, want model) {
+// filled returns a disk with a closed store of some size, its changelog, and what
+// it holds.
+func filled(t *testing.T) (disk vfs.FS, log changelog, want model) {
 	t.Helper()
-	dir, want = t.TempDir(), model{}
-	s := opened(t, dir)
+	disk, want = vfs.NewMem(), model{}
+	s := openedOn(t, disk)
 	for n := range 30 {
 		for i := range 60 {
 			host, key := enrich.Host(fmt.Sprint("host-", i%7)), fmt.Sprint("key-", (i*n)%211)
@@ -35,42 +37,27 @@ func filled(t *testing.T) (dir string, log changelog, want model) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return dir, log, want
+	return disk, log, want
 }
 
 // A local store that is cut or damaged anywhere is never believed: either it
 // reads right, or the read fails and what is opened next restores.
 func TestADamagedStoreIsNeverBelieved(t *testing.T) {
-	dir, log, want := filled(t)
-	var names []string
-	_ = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
-		if err == nil && !info.IsDir() {
-			names = append(names, path)
-		}
-		return nil
-	})
+	disk, log, want := filled(t)
+	names, err := disk.List("state/db")
+	if err != nil {
+		t.Fatal(err)
+	}
 	discards := 0
 	damaged := func(t *testing.T, name string, damage func([]byte) []byte) {
 		t.Helper()
-		mine := t.TempDir()
-		if err := os.CopyFS(mine, os.DirFS(dir)); err != nil {
+		mine := vfs.NewMem()
+		if _, err := vfs.Clone(disk, mine, "state", "state"); err != nil {
 			t.Fatal(err)
 		}
-		file := filepath.Join(mine, name[len(dir):])
-		whole, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if damage == nil {
-			err = os.Remove(file)
-		} else {
-			err = os.WriteFile(file, damage(whole), 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		change(t, mine, name, damage)
 		for range 3 { // at worst: fails, is discarded, is restored
-			s, why, err := Open(Config{Dir: mine, Of: of})
+			s, why, err := open(Config{Of: of}, formats{Format, Format}, &files{dir: "state", fs: mine, now: time.Now})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -93,13 +80,11 @@ func TestADamagedStoreIsNeverBelieved(t *testing.T) {
 		t.Fatalf("%s: still not readable", name)
 	}
 	for _, name := range names {
-		size := 0
-		if info, err := os.Stat(name); err == nil {
-			size = int(info.Size())
-		}
+		name = disk.PathJoin("state/db", name)
+		size := len(bytesOf(t, disk, name))
 		damaged(t, name, nil)
-		for i := range 4 {
-			at := size * (2*i + 1) / 8
+		for i := range 16 {
+			at := size * (2*i + 1) / 32
 			damaged(t, name, func(b []byte) []byte { return b[:at] })
 			if size > 0 {
 				damaged(t, name, func(b []byte) []byte { b[at] ^= 0x55; return b })
@@ -108,6 +93,40 @@ func TestADamagedStoreIsNeverBelieved(t *testing.T) {
 	}
 	if discards == 0 {
 		t.Error("nothing was discarded: the test shows nothing")
+	}
+}
+
+func bytesOf(t *testing.T, disk vfs.FS, name string) []byte {
+	t.Helper()
+	file, err := disk.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	whole, err := io.ReadAll(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return whole
+}
+
+// change damages a file, or removes it.
+func change(t *testing.T, disk vfs.FS, name string, damage func([]byte) []byte) {
+	t.Helper()
+	whole := bytesOf(t, disk, name)
+	if err := disk.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if damage == nil {
+		return
+	}
+	file, err := disk.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(damage(whole)); err != nil {
+		t.Fatal(err)
 	}
 }
 
