@@ -160,6 +160,8 @@ func enrichedSamples(t *testing.T) map[string][]byte {
 		Indicator: "198.51.100.23", Type: "ipv4-addr", Field: "destination.ip", Atomic: "198.51.100.23", How: "exact", Feed: "feodo", Generation: "9c1f",
 		Confidence: 80, Name: "Emotet", Reference: "https://feodotracker.abuse.ch/", Tags: []string{"c2"}, FirstSeen: at(1), LastSeen: at(2),
 		Port: 443, Reports: 4, TLP: "amber", Provenance: "feodo.csv:12",
+		ID: "indicator--1", Event: "0dbb179a-1c8c-4e7c-a264-2440414dbac8", Techniques: []string{"T1566"}, ValidFrom: at(20), ValidUntil: at(50), BeforeValidFrom: true,
+		Role: "block", SuppressedBy: "own: 198.51.100.23", DowngradedBy: "top: 198.51.100.23", Labels: []string{"sinkholes: List of known sinkholes"},
 	}
 	socket := shipped(t, `{`+head+host+`,"columns":{"action":"connect","pid":"30219","path":"/usr/bin/curl","local_address":"10.0.3.17","local_port":"40000",`+
 		`"protocol":"6","remote_address":"198.51.100.23","remote_port":"443","status":"succeeded","time":"1795428671"},"action":"added"}`, 0)

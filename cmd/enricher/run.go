@@ -55,7 +55,7 @@ func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log
 	if err != nil {
 		return err
 	}
-	feeds := feedKeeper{feeds: cfg.Feeds, dir: cfg.State.Dir, log: log}
+	feeds := feedKeeper{feeds: cfg.FeedList(), loader: reputation.Loader{Dir: cfg.State.Dir, Header: cfg.Header}, log: log}
 	store, err := feeds.load(ctx)
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ summary comes on standard error.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.config, "config", "", "configuration `FILE`: its feeds and joins are used")
-	flags.StringArrayVar(&f.feeds, "feed", nil, "reputation feed, `[PRESET=]PATH`; presets: lines (default), feodo; may be repeated")
+	flags.StringArrayVar(&f.feeds, "feed", nil, "reputation feed, `[PRESET=]PATH` or URL; presets: lines (default) and those of docs/feeds.md; may be repeated")
 	flags.StringVar(&f.out, "out", "", "write enriched rows to `FILE` instead of standard output")
 	flags.StringArrayVar(&f.cloudTrail, "cloudtrail", nil, "CloudTrail files; not part of this version")
 	flags.StringArrayVar(&f.sensors, "sensor", nil, "network sensor's log `PATH`; may be repeated")
@@ -80,7 +80,7 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	if len(files)+len(f.sensors) == 0 {
 		files = []string{"-"}
 	}
-	index, report := reputation.Load(ctx, cfg.Feeds, nil)
+	index, report := readOnly(cfg).Load(ctx, cfg.FeedList(), nil)
 	if err := report.Err(); err != nil {
 		return err
 	}

@@ -180,7 +180,7 @@ func TestScanRefusesInWords(t *testing.T) {
 		"missing file":   {[]string{"no.such.log"}, "no.such.log"},
 		"missing feed":   {[]string{"--feed", "no.such.feed"}, "no.such.feed"},
 		"HTML feed":      {[]string{"--feed", html}, "HTML"},
-		"unknown preset": {[]string{"--feed", "nope=" + html}, `"nope" is not one of lines, feodo`},
+		"unknown preset": {[]string{"--feed", "nope=" + html}, `"nope" is not one of lines, csv`},
 		"unknown key":    {[]string{"--config", wrong}, "wrong.yaml:1: grupo"},
 		"unknown flag":   {[]string{"--nope"}, "unknown flag: --nope"},
 	} {

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
-	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 )
 
 func validateCommand(std streams) *cobra.Command {
@@ -27,7 +26,7 @@ tells everything that is wrong in one go: 0 if nothing is. It asks no broker.`,
 				fmt.Fprintf(std.err, "%s: kafka.%s: %s\n", path, p.Key, p.Message)
 				wrong++
 			}
-			_, report := reputation.Load(cmd.Context(), cfg.Feeds, nil)
+			_, report := readOnly(cfg).Load(cmd.Context(), cfg.FeedList(), nil)
 			for _, f := range report.Feeds {
 				if f.Err != nil {
 					fmt.Fprintf(std.err, "%s: feed %s: %v\n", path, f.Name, f.Err)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strings"
 
 	"github.com/stackjoin/stackjoin/internal/config"
 	"github.com/stackjoin/stackjoin/internal/kafkaconn"
@@ -18,26 +17,25 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
 	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
-	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 )
 
 // Config is the whole file.
 type Config struct {
-	Kafka     kafkaconn.Config  `yaml:"kafka"`
-	Group     string            `yaml:"group" default:"stackjoin-enricher" doc:"Consumer group. Processes of one group share the partitions; transactional ids begin with it, and its state is in the compacted topic GROUP.state."`
-	Inputs    Inputs            `yaml:"inputs"`
-	Outputs   Outputs           `yaml:"outputs"`
-	Topics    Topics            `yaml:"topics"`
-	Delivery  string            `yaml:"delivery" default:"exactly_once" enum:"exactly_once|at_least_once" doc:"exactly_once commits output, state and input offsets in one transaction. at_least_once is for brokers without transactions: after a failure rows come again, under the same ids, and are joined by a state that may have seen them."`
-	Sessions  int               `yaml:"sessions" default:"0" doc:"Members of the group in this process, each with a goroutine of its own; 0 means one per core."`
-	State     State             `yaml:"state"`
-	Joins     Joins             `yaml:"joins"`
-	Telemetry Telemetry         `yaml:"telemetry"`
-	Feeds     []reputation.Feed `yaml:"feeds" doc:"Reputation feeds. Without any, no event is matched."`
-	Lenses    []Lens            `yaml:"lenses" doc:"What the rows of your own tables and queries mean. The first that fits a row is taken, before those built in."`
-	Metrics   metrics.Config    `yaml:"metrics"`
-	Log       logging.Config    `yaml:"log"`
+	Kafka     kafkaconn.Config `yaml:"kafka"`
+	Group     string           `yaml:"group" default:"stackjoin-enricher" doc:"Consumer group. Processes of one group share the partitions; transactional ids begin with it, and its state is in the compacted topic GROUP.state."`
+	Inputs    Inputs           `yaml:"inputs"`
+	Outputs   Outputs          `yaml:"outputs"`
+	Topics    Topics           `yaml:"topics"`
+	Delivery  string           `yaml:"delivery" default:"exactly_once" enum:"exactly_once|at_least_once" doc:"exactly_once commits output, state and input offsets in one transaction. at_least_once is for brokers without transactions: after a failure rows come again, under the same ids, and are joined by a state that may have seen them."`
+	Sessions  int              `yaml:"sessions" default:"0" doc:"Members of the group in this process, each with a goroutine of its own; 0 means one per core."`
+	State     State            `yaml:"state"`
+	Joins     Joins            `yaml:"joins"`
+	Telemetry Telemetry        `yaml:"telemetry"`
+	Feeds     []Feed           `yaml:"feeds" doc:"Reputation feeds. Without any, no event is matched."`
+	Lenses    []Lens           `yaml:"lenses" doc:"What the rows of your own tables and queries mean. The first that fits a row is taken, before those built in."`
+	Metrics   metrics.Config   `yaml:"metrics"`
+	Log       logging.Config   `yaml:"log"`
 }
 
 // Inputs names what is read.
@@ -118,8 +116,11 @@ func (c *Config) Validate() []config.Problem {
 		for _, m := range feed.Check() {
 			add(true, fmt.Sprintf("feeds[%d].%s", i, m.Key), "%s", m.Message)
 		}
-		add(names[feed.Name], fmt.Sprintf("feeds[%d].name", i), "%q is the name of an earlier feed", feed.Name)
-		names[feed.Name] = true
+		name := feed.Resolved().Name
+		add(names[name], fmt.Sprintf("feeds[%d].name", i), "%q is the name of an earlier feed", name)
+		names[name] = true
+		hasHeaders := len(feed.Headers)+len(feed.HeaderFiles) > 0
+		add(hasHeaders && feed.Resolved().URL == "", fmt.Sprintf("feeds[%d].headers", i), "are for a feed with an url")
 	}
 	lenses := map[string]bool{}
 	for i := range c.Lenses {
@@ -171,18 +172,4 @@ func Load(path string) (*Config, error) {
 		return nil, err
 	}
 	return &c, nil
-}
-
-// FeedOf reads the value of a --feed flag, [PRESET=]PATH. The feed is named after
-// its file.
-func FeedOf(flag string) reputation.Feed {
-	preset, path, ok := strings.Cut(flag, "=")
-	if !ok || strings.ContainsAny(preset, `/\.`) {
-		preset, path = "lines", flag
-	}
-	base := path[strings.LastIndexAny(path, `/\`)+1:]
-	name, _, _ := strings.Cut(base, ".")
-	feed := reputation.NewFeed(name, path)
-	feed.Preset = preset
-	return feed
 }

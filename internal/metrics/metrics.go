@@ -32,6 +32,7 @@ type Enricher struct {
 	duplicates  prometheus.Counter
 	feedEntries *prometheus.GaugeVec
 	feedRefused *prometheus.GaugeVec
+	feedLoaded  *prometheus.GaugeVec
 	feedFailed  *prometheus.CounterVec
 	partitions  *partitions
 }
@@ -58,10 +59,11 @@ func New() *Enricher {
 		duplicates:  counter("duplicates_total", "Rows that came before and were dropped."),
 		feedEntries: gauges("feed_entries", "Indicators in use."),
 		feedRefused: gauges("feed_refused_rows", "Rows of the last load that could not be used."),
+		feedLoaded:  gauges("feed_loaded_timestamp_seconds", "When the indicators in use were read from their source, in Unix time."),
 		feedFailed:  counters("feed_failures_total", "Loads that failed; the last good data stay in use.", "feed"),
 	}
 	m.registry.MustRegister(m.partitions.collectors()...)
-	m.registry.MustRegister(m.rows, m.gaps, m.matches, m.deadLetters, m.clamped, m.duplicates, m.feedEntries, m.feedRefused, m.feedFailed,
+	m.registry.MustRegister(m.rows, m.gaps, m.matches, m.deadLetters, m.clamped, m.duplicates, m.feedEntries, m.feedRefused, m.feedLoaded, m.feedFailed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -84,6 +86,9 @@ func (m *Enricher) Observe(s enrich.Stats) {
 func (m *Enricher) Feeds(r reputation.Report) {
 	for _, f := range r.Feeds {
 		m.feedEntries.WithLabelValues(f.Name).Set(float64(f.Entries))
+		if !f.Loaded.IsZero() {
+			m.feedLoaded.WithLabelValues(f.Name).Set(float64(f.Loaded.Unix()))
+		}
 		if f.Err != nil {
 			m.feedFailed.WithLabelValues(f.Name).Inc()
 		} else if !f.Unchanged {

@@ -269,6 +269,23 @@ func (w *writer) threat(t *Threat) {
 		w.number("reports", int64(t.Reports))
 	}
 	w.text("provenance", t.Provenance)
+	w.verdict(t)
 	w.close('}')
 	w.close('}')
+}
+
+// verdict writes what the indicator is called at its owner's, when it holds, and
+// what other lists said of the same value.
+func (w *writer) verdict(t *Threat) {
+	w.text("id", t.ID)
+	w.text("event", t.Event)
+	w.texts("techniques", t.Techniques)
+	w.time("valid_from", t.ValidFrom)
+	w.time("valid_until", t.ValidUntil)
+	if t.BeforeValidFrom {
+		w.truth("before_valid_from", true)
+	}
+	w.text("suppressed_by", t.SuppressedBy)
+	w.text("downgraded_by", t.DowngradedBy)
+	w.texts("labels", t.Labels)
 }

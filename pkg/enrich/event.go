@@ -273,4 +273,19 @@ type Threat struct {
 	TLP string
 	// Provenance is where the feed lists it, as file:line.
 	Provenance string
+	// ID is the indicator's own name at its owner, and Event that of what it is
+	// part of there.
+	ID, Event string
+	// Techniques are ids of MITRE ATT&CK.
+	Techniques []string
+	// ValidFrom and ValidUntil are what the feed says, zero for unknown. An event
+	// from before ValidFrom matches too, and BeforeValidFrom says so.
+	ValidFrom, ValidUntil time.Time
+	BeforeValidFrom       bool
+	// Role is that of the feed's list: block, suppress, downgrade or label. An
+	// event's threats are those of block lists; what other lists said of the same
+	// value is in SuppressedBy and DowngradedBy, as "feed: indicator", and Labels.
+	Role                       string
+	SuppressedBy, DowngradedBy string
+	Labels                     []string
 }

@@ -1,45 +1,36 @@
 package reputation
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"hash/maphash"
 	"net/netip"
+	"slices"
+
+	"github.com/stackjoin/stackjoin/internal/glob"
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation/feed"
 )
 
 // Why rows are refused. Each is a sentence about the row.
 const (
 	isDefanged  = "defanged: write it as it is met"
 	isNothing   = "neither an address, a name, a URL nor a hash"
-	isTooLong   = "longer than 64 KiB"
 	isWide      = "prefix wider than /8 (IPv4) or /16 (IPv6)"
-	isSuffix    = "public suffix: it would flag every name below it"
+	isWidePath  = "pattern that would match nearly every path"
 	isEmptyFile = "hash of an empty file"
-	isWords     = "more than one word"
-	isUnclosed  = "quotes do not match"
-	isColumns   = "not as many columns as the header"
-	isBadPort   = "port is not a number from 1 to 65535"
-	notAddress  = "dst_ip is not an address"
-	isBadTime   = "time is not written as 2006-01-02 15:04:05"
+	isTooMany   = "more patterns of paths than are matched"
 )
 
-// detail is what a feed says about an indicator. Rows that say the same share one.
-type detail struct {
-	// name is what the indicator belongs to, such as a family of malware.
-	name string
-	// first and last are when it was seen, in Unix seconds, 0 for unknown.
-	first, last int64
-	// reports is the feed's own number: how many lists or sightings.
-	reports uint32
-	// port is the one the indicator is about, 0 for any.
-	port uint16
-	// exact keeps names below this one from matching.
-	exact bool
-}
+// maxGlobs bounds the patterns of paths, which are tried one by one.
+const maxGlobs = 1000
 
-// builder gathers the rows of one load of one feed.
+// builder gathers the rows of one load of one feed. It is the feed.Sink of its
+// decoder.
 type builder struct {
 	feed  Feed
+	kind  feed.Kind
+	block bool
 	seed  maphash.Seed
 	never []netip.Prefix
 
@@ -47,85 +38,161 @@ type builder struct {
 	v6      []span[key6]
 	keys    []rawKey
 	texts   []byte
-	details []detail
-	known   map[detail]uint32
+	globs   []globEntry
+	details details
 	scratch []byte
+	// seen are what newer documents of a feed of changes said already; nil for
+	// other feeds.
+	seen map[string]int
+	// document counts the documents up to the one that is read.
+	document int
+	// many tells that the feed has more than one document.
+	many bool
 
-	refusals refusals
-	// rows counts what was read, be it taken or not, and private what was kept
-	// out.
-	rows, private int
-	// declared is the sum of what the feed says its number of rows is, -1 where
-	// it does not say.
-	declared int
+	refusals, skips refusals
+	// rows counts what was read, be it taken or not, private what was kept out,
+	// and older what a newer document says again.
+	rows, private, older int
+	// declared is the sum of what a document says its number of rows is, -1 where
+	// it does not say, and counted the rows of the documents before it.
+	declared, counted int
 }
 
-func newBuilder(feed Feed, seed maphash.Seed) *builder {
-	b := &builder{feed: feed, seed: seed, known: map[detail]uint32{}, declared: -1}
-	if !feed.AllowPrivate {
+// globEntry is a pattern of paths.
+type globEntry struct {
+	pattern string
+	row     row
+}
+
+func newBuilder(f Feed, seed maphash.Seed) *builder {
+	f = f.Resolved()
+	b := &builder{feed: f, block: f.Role == "block", seed: seed, details: newDetails(), declared: -1}
+	b.kind, _ = feed.KindOf(trimAuto(f.Type))
+	if b.block && !f.AllowPrivate {
 		b.never = never()
 	}
 	return b
 }
 
-// declare notes a number of rows that the feed says it has.
-func (b *builder) declare(n int) { b.declared = max(b.declared, 0) + n }
-
-// refuse counts a row that is not taken.
-func (b *builder) refuse(line int, text []byte, reason string) {
-	b.rows++
-	b.refusals.add(line, text, reason)
+func trimAuto(typ string) string {
+	if typ == "auto" {
+		return ""
+	}
+	return typ
 }
 
-// add takes the indicator that text is, or refuses it, shown as row.
-func (b *builder) add(line int, row, text []byte, d detail) {
-	if reason := b.take(line, text, d); reason != "" {
-		b.refuse(line, row, reason)
+// Declare notes a number of rows that the feed says it has.
+func (b *builder) Declare(n int) { b.declared = max(b.declared, 0) + n }
+
+// Leave counts a row that is not taken.
+func (b *builder) Leave(r feed.Row, reason string, broken bool) {
+	b.rows++
+	if broken {
+		b.refusals.add(r, reason)
+	} else {
+		b.skips.add(r, reason)
+	}
+}
+
+// Add takes an indicator or refuses it.
+func (b *builder) Add(r feed.Row, i *feed.Indicator) {
+	if reason := b.take(r, i); reason != "" {
+		b.Leave(r, reason, true)
 		return
 	}
 	b.rows++
 }
 
 // take returns why it does not.
-func (b *builder) take(line int, text []byte, d detail) (reason string) {
-	if defanged(text) {
+func (b *builder) take(r feed.Row, i *feed.Indicator) (reason string) {
+	if len(i.Value) > maxValue {
+		return isNothing
+	}
+	if i.Kind < feed.Path && defanged(i.Value) {
 		return isDefanged
 	}
-	k, prefix, key := classify(b.scratch[:0], text)
-	if key != nil {
-		b.scratch = key
+	k, prefix, key := b.what(i)
+	if k == feed.Any {
+		return notA(i.Kind)
 	}
-	if want := b.feed.Type; k == nothing {
-		return isNothing
-	} else if want != "" && want != "auto" && want != k.String() {
-		return fmt.Sprintf("%s in a feed of type %s", k, want)
+	if b.kind != feed.Any && k != b.kind || i.Kind != feed.Any && k != i.Kind {
+		return fmt.Sprintf("%s in a feed of type %s", k, cmp.Or(b.kind, i.Kind))
+	}
+	if b.olderThan(key, prefix, i.Port) {
+		return ""
 	}
 	switch k {
-	case address:
-		return b.prefix(line, prefix, d)
-	case domain:
-		registry, company := suffix(string(key))
-		if registry {
-			return isSuffix
+	case feed.IP:
+		return b.prefix(r, prefix, i)
+	case feed.Domain:
+		if registry, company := suffix(string(key)); b.feed.Match == "exact" || b.block && (registry || company) {
+			i.Exact = true
 		}
-		d.exact = company
-	case digest:
-		if emptyFile(string(key)) {
+	case feed.Hash:
+		if b.block && emptyFile(string(key)) {
 			return isEmptyFile
 		}
-	case link:
-		if b.privateHost(text) {
+	case feed.URL:
+		if b.privateHost(i.Value) {
 			b.private++
 			return ""
 		}
+	case feed.Path:
+		if bytes.ContainsAny(i.Value, "*?") {
+			return b.glob(r, key[1:], i)
+		}
 	}
-	b.key(line, key, text, d)
+	b.key(r, k, key, i)
 	return ""
+}
+
+func notA(k feed.Kind) string {
+	if k == feed.Any {
+		return isNothing
+	}
+	return "not a value of type " + k.String()
+}
+
+// what tells the kind of an indicator and its key. A value of the kinds that are
+// known by their look is taken for what it looks like, so that a column that
+// holds something else than its header says is noticed.
+func (b *builder) what(i *feed.Indicator) (feed.Kind, netip.Prefix, []byte) {
+	k, prefix, key := feed.Any, netip.Prefix{}, []byte(nil)
+	if i.Kind <= feed.Hash && i.Kind != feed.URL {
+		k, prefix, key = classify(b.scratch[:0], i.Value)
+	}
+	if k == feed.Any && i.Kind != feed.Any && i.Kind != feed.IP {
+		var ok bool
+		if key, ok = appendKey(b.scratch[:0], i.Kind, i.Value); ok {
+			k = i.Kind
+		}
+	}
+	if key != nil {
+		b.scratch = key
+	}
+	return k, prefix, key
+}
+
+// olderThan tells what a newer document said already.
+func (b *builder) olderThan(key []byte, prefix netip.Prefix, port uint16) bool {
+	if b.seen == nil {
+		return false
+	}
+	name := fmt.Sprint(prefix, port, string(key))
+	if from, ok := b.seen[name]; ok && from != b.document {
+		b.older++
+		return true
+	}
+	b.seen[name] = b.document
+	return false
 }
 
 // privateHost tells a URL whose host is an address that is kept out.
 func (b *builder) privateHost(text []byte) bool {
 	var buf [512]byte
+	if schemeLen(text) == 0 {
+		text = append([]byte("http://"), text...)
+	}
 	l, _ := parseURL(buf[:0], text)
 	if !l.addr.IsValid() {
 		return false
@@ -134,7 +201,7 @@ func (b *builder) privateHost(text []byte) bool {
 	return within
 }
 
-func (b *builder) prefix(line int, p netip.Prefix, d detail) (reason string) {
+func (b *builder) prefix(r feed.Row, p netip.Prefix, i *feed.Indicator) (reason string) {
 	within, overlaps := private(b.never, p)
 	least := widest6
 	if p.Addr().Is4() {
@@ -144,53 +211,86 @@ func (b *builder) prefix(line int, p netip.Prefix, d detail) (reason string) {
 	case within:
 		b.private++
 		return ""
-	case p.Bits() < least:
+	case b.block && p.Bits() < least:
 		return isWide
 	case overlaps:
 		b.private++
 		return ""
 	}
-	r := b.row(line, d)
+	row := b.row(r, feed.IP, i)
 	if a := p.Addr(); a.Is4() {
-		b.v4 = append(b.v4, span[uint32]{number4(a), r, uint8(p.Bits())})
+		b.v4 = append(b.v4, span[uint32]{number4(a), row, uint8(p.Bits())})
 	} else {
-		b.v6 = append(b.v6, span[key6]{number6(a), r, uint8(p.Bits())})
+		b.v6 = append(b.v6, span[key6]{number6(a), row, uint8(p.Bits())})
 	}
 	return ""
 }
 
-func (b *builder) key(line int, key, text []byte, d detail) {
-	b.keys = append(b.keys, rawKey{hashOf(b.seed, key), uint32(len(b.texts)), uint32(len(text)), b.row(line, d)})
-	b.texts = append(b.texts, text...)
+func (b *builder) key(r feed.Row, k feed.Kind, key []byte, i *feed.Indicator) {
+	b.keys = append(b.keys, rawKey{hashOf(b.seed, key), uint32(len(b.texts)), uint32(len(i.Value)), b.row(r, k, i)})
+	b.texts = append(b.texts, i.Value...)
 }
 
-func (b *builder) row(line int, d detail) row {
-	i, ok := b.known[d]
-	if !ok {
-		i = uint32(len(b.details))
-		b.known[d] = i
-		b.details = append(b.details, d)
+// glob takes a pattern of paths. One without three letters of its own would meet
+// nearly everything.
+func (b *builder) glob(r feed.Row, pattern []byte, i *feed.Indicator) (reason string) {
+	switch {
+	case len(bytes.Trim(pattern, `*?/\.`)) < 3:
+		return isWidePath
+	case len(b.globs) >= maxGlobs:
+		return isTooMany
 	}
-	return row{uint32(line), i}
+	b.globs = append(b.globs, globEntry{string(pattern), b.row(r, feed.Path, i)})
+	return ""
+}
+
+func (b *builder) row(r feed.Row, k feed.Kind, i *feed.Indicator) row {
+	document := ""
+	if b.many {
+		document = r.Document
+	}
+	return row{uint32(r.Line), b.details.add(k, i, document)}
 }
 
 // table packs what was gathered, and takes it: the builder is of no use after.
 func (b *builder) table() *table {
-	t := &table{feed: b.feed, details: b.details}
+	t := &table{feed: b.feed, details: b.details.all, words: b.details.texts, globs: b.globs}
+	t.paths = slices.ContainsFunc(t.details, func(d detail) bool { return d.kind == feed.Path })
 	t.v4 = pack4(order(b.v4, cmp.Compare[uint32]))
 	t.v6 = pack6(order(b.v6, compare6))
-	t.keys = packKeys(b.keys, b.texts)
+	t.keys = packKeys(b.keys, b.texts, func(r row) feed.Kind { return t.details[r.detail].kind })
 	return t
+}
+
+// checkDocument holds what was read so far against the number of rows that its
+// document says it has.
+func (b *builder) checkDocument() error {
+	n := b.rows - b.counted
+	declared := b.declared
+	b.counted, b.declared = b.rows, -1
+	if declared >= 0 && declared != n {
+		return fmt.Errorf("says it has %d entries and has %d: it is cut or mixed up", declared, n)
+	}
+	return nil
 }
 
 // check tells why the load as a whole is refused, nil where it is not.
 func (b *builder) check() error {
-	if b.declared >= 0 && b.declared != b.rows {
-		return fmt.Errorf("says it has %d entries and has %d: it is cut or mixed up", b.declared, b.rows)
+	if blank := b.skips.of(feed.NoValue) + b.skips.of(feed.OneLabel); b.rows > 0 && blank == b.rows {
+		return fmt.Errorf("has no indicator in %d rows: it is of another form", b.rows)
 	}
 	if refused := b.refusals.count; refused*100 > b.feed.MaxRefused*b.rows {
 		return fmt.Errorf("has %d of %d rows that cannot be used, more than %d %%: %s",
-			refused, b.rows, b.feed.MaxRefused, b.refusals.reasons[0].in("line"))
+			refused, b.rows, b.feed.MaxRefused, b.refusals.reasons[0].in(""))
 	}
 	return nil
+}
+
+// matches tells whether a path meets the pattern; one without a slash is about
+// the last part.
+func (g *globEntry) matches(path, base []byte) bool {
+	if !bytes.ContainsAny([]byte(g.pattern), `/\`) {
+		path = base
+	}
+	return glob.Match(g.pattern, path)
 }

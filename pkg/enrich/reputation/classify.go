@@ -3,41 +3,108 @@ package reputation
 import (
 	"bytes"
 	"net/netip"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation/feed"
 )
 
-// kind is what an indicator is. Keys of different kinds never look alike: a URL's
-// has a slash, a name's a dot and no slash, a hash's neither.
-type kind uint8
-
-const (
-	nothing kind = iota
-	address
-	domain
-	link
-	digest
-)
-
-// String is the word for the kind that Feed.Type uses.
-func (k kind) String() string {
-	return [...]string{"", "ip", "domain", "url", "hash"}[k]
+// classify tells what text is by its look and appends its key to dst: a prefix
+// for an address, the comparable form of the rest. Keys of different kinds never
+// look alike: a URL's has a slash, a name's a dot and no slash, a hash's neither,
+// and those of other kinds begin with a control byte.
+func classify(dst, text []byte) (feed.Kind, netip.Prefix, []byte) {
+	if prefix, ok := parsePrefix(text); ok {
+		return feed.IP, prefix, nil
+	}
+	for _, k := range [...]feed.Kind{feed.Hash, feed.URL, feed.Domain} {
+		if k == feed.URL && schemeLen(text) == 0 {
+			continue // a path alone may be anything
+		}
+		if key, ok := appendKey(dst, k, text); ok {
+			return k, netip.Prefix{}, key[len(dst):]
+		}
+	}
+	return feed.Any, netip.Prefix{}, nil
 }
 
-// classify tells what text is and appends its key to dst: a prefix for an
-// address, the comparable form of the rest.
-func classify(dst, text []byte) (kind, netip.Prefix, []byte) {
-	if prefix, ok := parsePrefix(text); ok {
-		return address, prefix, nil
+// appendKey appends the form that text is compared in if it is of kind k. An URL
+// may lack its scheme, as Zeek writes them.
+func appendKey(dst []byte, k feed.Kind, text []byte) (_ []byte, ok bool) {
+	switch k {
+	case feed.Hash:
+		return appendHash(dst, text)
+	case feed.Domain:
+		return appendDomain(dst, text)
+	case feed.URL:
+		if schemeLen(text) == 0 {
+			text = append([]byte("http://"), text...)
+		}
+		l, ok := parseURL(dst, text)
+		return append(dst, l.key...), ok
+	case feed.JA3, feed.JA3S:
+		return appendHex(append(dst, byte(k)), text, 32)
+	case feed.Cert:
+		return appendHex(append(dst, byte(k)), bytes.ReplaceAll(text, []byte{':'}, nil), 40)
+	case feed.JARM:
+		dst, ok = appendHex(append(dst, byte(k)), text, 62)
+		return dst, ok && len(bytes.Trim(text, "0")) > 0
+	case feed.JA4:
+		return append(append(dst, byte(k)), text...), isJA4(text)
+	case feed.Path:
+		return appendPathKey(append(dst, byte(k)), text)
+	case feed.Value:
+		return append(append(dst, byte(k)), text...), len(text) > 0 && len(text) <= maxValue
 	}
-	if key, ok := appendHash(dst, text); ok {
-		return digest, netip.Prefix{}, key[len(dst):]
+	return dst, false
+}
+
+// maxValue bounds paths and other values.
+const maxValue = 4096
+
+func appendHex(dst, text []byte, size int) (_ []byte, ok bool) {
+	if len(text) != size {
+		return dst, false
 	}
-	if l, ok := parseURL(dst, text); ok {
-		return link, netip.Prefix{}, l.key
+	for _, c := range text {
+		c = lower(c)
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return dst, false
+		}
+		dst = append(dst, c)
 	}
-	if key, ok := appendDomain(dst, text); ok {
-		return domain, netip.Prefix{}, key[len(dst):]
+	return dst, true
+}
+
+// appendPathKey folds the case of Windows paths, which know none.
+func appendPathKey(dst, text []byte) (_ []byte, ok bool) {
+	if len(text) == 0 || len(text) > maxValue {
+		return dst, false
 	}
-	return nothing, netip.Prefix{}, nil
+	if bytes.IndexByte(text, '\\') < 0 {
+		return append(dst, text...), true
+	}
+	for _, c := range text {
+		dst = append(dst, lower(c))
+	}
+	return dst, true
+}
+
+// isJA4 checks the form of a TLS client's JA4: protocol, version, SNI, counts and
+// ALPN, then two shortened hashes, such as t13d1516h2_8daaf6152771_b186095e22b6.
+func isJA4(text []byte) bool {
+	if len(text) != 36 || text[10] != '_' || text[23] != '_' || bytes.IndexByte([]byte("tqd"), text[0]) < 0 ||
+		bytes.IndexByte([]byte("di"), text[3]) < 0 || !oneOf(string(text[1:3]), "10|11|12|13|s2|s3|d1|d2|d3|00") {
+		return false
+	}
+	var buf [12]byte
+	_, first := appendHex(buf[:0], text[11:23], 12)
+	_, second := appendHex(buf[:0], text[24:], 12)
+	for _, c := range text[4:8] {
+		first = first && '0' <= c && c <= '9'
+	}
+	for _, c := range text[8:10] {
+		first = first && (letter(c) || '0' <= c && c <= '9')
+	}
+	return first && second
 }
 
 // parsePrefix reads an address or a prefix; bits of the host part are ignored.

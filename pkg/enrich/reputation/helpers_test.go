@@ -1,7 +1,10 @@
 package reputation
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
+	"hash/maphash"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -66,3 +69,25 @@ func told(threats []enrich.Threat) []string {
 	}
 	return all
 }
+
+// zipOf packs files.
+func zipOf(t testing.TB, files map[string]string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, text := range files {
+		f, err := w.Create(name)
+		if err == nil {
+			_, err = f.Write([]byte(text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func someSeed() maphash.Seed { return maphash.MakeSeed() }

@@ -2,13 +2,13 @@ package reputation
 
 import (
 	"bytes"
-	"cmp"
 	"hash/maphash"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation/feed"
 )
 
 // Index holds the indicators of all feeds. It does not change, so any number of
@@ -23,6 +23,7 @@ import (
 type Index struct {
 	tables  []*table
 	missing []string
+	columns []string
 	seed    maphash.Seed
 }
 
@@ -63,7 +64,7 @@ func (x *Index) Address(dst []enrich.Threat, a netip.Addr, port uint16, at time.
 	for _, t := range x.tables {
 		hits = t.address(hits, a, port, at)
 	}
-	return appendThreats(dst, hits)
+	return appendThreats(dst, hits, false, at)
 }
 
 // Domain looks up a name and the names above it, as far as names of two labels.
@@ -77,11 +78,11 @@ func (x *Index) Domain(dst []enrich.Threat, name []byte, at time.Time) []enrich.
 	}
 	var hitBuf [8]hit
 	hits := hitBuf[:0]
-	for below := false; bytes.IndexByte(key, '.') >= 0; below = true {
-		hits = x.key(hits, key, below, at)
+	for how := howExact; bytes.IndexByte(key, '.') >= 0; how = howSubdomain {
+		hits = x.key(hits, key, how, at)
 		key = key[bytes.IndexByte(key, '.')+1:]
 	}
-	return appendThreats(dst, hits)
+	return appendThreats(dst, hits, false, at)
 }
 
 // URL looks up a URL with a scheme, as a whole; its host is another question.
@@ -107,31 +108,84 @@ func (x *Index) Hash(dst []enrich.Threat, text []byte, at time.Time) []enrich.Th
 
 func (x *Index) whole(dst []enrich.Threat, key []byte, at time.Time) []enrich.Threat {
 	var buf [8]hit
-	return appendThreats(dst, x.key(buf[:0], key, false, at))
+	return appendThreats(dst, x.key(buf[:0], key, howExact, at), false, at)
 }
 
-func (x *Index) key(hits []hit, key []byte, below bool, at time.Time) []hit {
+func (x *Index) key(hits []hit, key []byte, how string, at time.Time) []hit {
 	if len(x.tables) == 0 {
 		return hits
 	}
 	hash := hashOf(x.seed, key)
 	for _, t := range x.tables {
-		hits = t.key(hits, hash, key, below, at)
+		hits = t.key(hits, hash, key, how, at)
 	}
 	return hits
 }
 
-// appendThreats writes hits out, the narrowest first.
-func appendThreats(dst []enrich.Threat, hits []hit) []enrich.Threat {
-	if len(hits) == 0 {
+// Fingerprint looks up a JA3, JA3S, JA4, JARM or the SHA-1 of a certificate.
+func (x *Index) Fingerprint(dst []enrich.Threat, k feed.Kind, text []byte, at time.Time) []enrich.Threat {
+	var buf [64]byte
+	key, ok := appendKey(buf[:0], k, text)
+	if !ok || k < feed.JA3 || k > feed.Cert {
 		return dst
 	}
-	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(b.rank, a.rank) })
-	for i := range hits {
-		dst = append(dst, hits[i].threat())
-	}
-	return dst
+	return x.whole(dst, key, at)
 }
+
+// Path looks up the path of a file: as a whole, by its last part, and among the
+// patterns.
+func (x *Index) Path(dst []enrich.Threat, path []byte, at time.Time) []enrich.Threat {
+	var buf [8]hit
+	return appendThreats(dst, x.path(buf[:0], path, at), false, at)
+}
+
+func (x *Index) path(hits []hit, path []byte, at time.Time) []hit {
+	var buf [512]byte
+	key, ok := appendKey(buf[:0], feed.Path, path)
+	if !ok || !x.paths() {
+		return hits
+	}
+	hits = x.key(hits, key, howExact, at)
+	folded := key[1:]
+	base := folded[bytes.LastIndexAny(folded, `/\`)+1:]
+	if len(base) < len(folded) && len(base) > 0 {
+		var name [256]byte
+		key, _ := appendKey(name[:0], feed.Path, base)
+		hits = x.key(hits, key, howName, at)
+	}
+	for _, t := range x.tables {
+		hits = t.pattern(hits, folded, base, at)
+	}
+	return hits
+}
+
+// paths tells whether any feed names paths: most do not, and every process has
+// one.
+func (x *Index) paths() bool {
+	return slices.ContainsFunc(x.tables, func(t *table) bool { return t.paths })
+}
+
+// Value looks up a value of one of osquery's columns in the feeds that are about
+// it.
+func (x *Index) Value(dst []enrich.Threat, column string, text []byte, at time.Time) []enrich.Threat {
+	var buf [256]byte
+	key, ok := appendKey(buf[:0], feed.Value, text)
+	if !ok {
+		return dst
+	}
+	var hitBuf [8]hit
+	hits := hitBuf[:0]
+	hash := hashOf(x.seed, key)
+	for _, t := range x.tables {
+		if slices.Contains(t.feed.Columns, column) {
+			hits = t.key(hits, hash, key, howExact, at)
+		}
+	}
+	return appendThreats(dst, hits, false, at)
+}
+
+// Columns are those that a feed's values are compared with, each once.
+func (x *Index) Columns() []string { return x.columns }
 
 // Size tells what the memory of an Index is used for, in bytes.
 type Size struct {
@@ -149,7 +203,7 @@ func (x *Index) Size() (s Size) {
 		s.Keys += len(t.keys.hashes)
 		s.KeyBytes += 4*cap(t.keys.root) + 12*cap(t.keys.hashes)
 		s.TextBytes += cap(t.keys.texts)
-		s.ProvenanceBytes += 8*t.entries() + 48*cap(t.details)
+		s.ProvenanceBytes += 8*t.entries() + detailBytes*cap(t.details) + cap(t.words)
 	}
 	return s
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation/feed"
 	"pgregory.net/rapid"
 )
 
@@ -159,15 +160,15 @@ func TestHashesAndURLs(t *testing.T) {
 func TestConfirmation(t *testing.T) {
 	b := newBuilder(NewFeed("f", "f"), (&Index{}).seed)
 	texts := []byte("evil.exampleevil.org")
-	b.details = []detail{{}}
+	b.details.all = []detail{{kind: feed.Domain}}
 	tab := b.table()
-	tab.keys = packKeys([]rawKey{{hash: 7, from: 0, size: 12, row: row{line: 1}}, {hash: 7, from: 12, size: 8, row: row{line: 2}}}, texts)
+	tab.keys = packKeys([]rawKey{{hash: 7, from: 0, size: 12, row: row{line: 1}}, {hash: 7, from: 12, size: 8, row: row{line: 2}}}, texts, func(row) feed.Kind { return feed.Domain })
 	for _, name := range []string{"evil.example", "evil.org"} {
-		if got := tab.key(nil, 7, []byte(name), false, time.Time{}); len(got) != 1 || string(got[0].text) != name {
+		if got := tab.key(nil, 7, []byte(name), howExact, time.Time{}); len(got) != 1 || string(got[0].text) != name {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if got := tab.key(nil, 7, []byte("good.example"), false, time.Time{}); got != nil {
+	if got := tab.key(nil, 7, []byte("good.example"), howExact, time.Time{}); got != nil {
 		t.Errorf("a hash alone was enough: %v", got)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"slices"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation/feed"
 )
 
 // keys holds what is looked up by its whole text: names, URLs, hashes. A key is
@@ -28,13 +30,14 @@ type rawKey struct {
 	row        row
 }
 
-// packKeys sorts raw keys and drops those that say the same twice.
-func packKeys(raw []rawKey, texts []byte) keys {
+// packKeys sorts raw keys and drops those that say the same twice. kindOf is the
+// kind of what a row says.
+func packKeys(raw []rawKey, texts []byte, kindOf func(row) feed.Kind) keys {
 	slices.SortFunc(raw, func(a, b rawKey) int {
 		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.row.detail, b.row.detail), cmp.Compare(a.row.line, b.row.line))
 	})
 	raw = slices.CompactFunc(raw, func(a, b rawKey) bool {
-		return a.hash == b.hash && a.row.detail == b.row.detail && sameKey(texts[a.from:][:a.size], texts[b.from:][:b.size])
+		return a.hash == b.hash && a.row.detail == b.row.detail && sameKey(kindOf(a.row), texts[a.from:][:a.size], texts[b.from:][:b.size])
 	})
 	k := keys{hashes: make([]uint64, len(raw)), ends: make([]uint32, len(raw)), rows: make([]row, len(raw))}
 	k.texts = make([]byte, 0, sizeOf(raw))
@@ -91,18 +94,18 @@ func (k *keys) text(i uint32) []byte {
 	return k.texts[from:k.ends[i]]
 }
 
-// confirmed tells whether entry i really is key, hash aside.
-func (k *keys) confirmed(i uint32, key []byte) bool {
+// confirmed tells whether entry i, of kind k, really is key, hash aside.
+func (k *keys) confirmed(i uint32, kind feed.Kind, key []byte) bool {
 	var buf [512]byte
-	_, _, own := classify(buf[:0], k.text(i))
-	return bytes.Equal(own, key)
+	own, ok := appendKey(buf[:0], kind, k.text(i))
+	return ok && bytes.Equal(own, key)
 }
 
-func sameKey(a, b []byte) bool {
+func sameKey(kind feed.Kind, a, b []byte) bool {
 	var bufA, bufB [512]byte
-	_, _, keyA := classify(bufA[:0], a)
-	_, _, keyB := classify(bufB[:0], b)
-	return bytes.Equal(keyA, keyB)
+	keyA, okA := appendKey(bufA[:0], kind, a)
+	keyB, okB := appendKey(bufB[:0], kind, b)
+	return okA && okB && bytes.Equal(keyA, keyB)
 }
 
 func hashOf(seed maphash.Seed, key []byte) uint64 { return maphash.Bytes(seed, key) }

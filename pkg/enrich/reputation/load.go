@@ -5,148 +5,200 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"path/filepath"
-	"reflect"
+	"net/http"
+	"os"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation/feed"
 )
 
 // racyFor is how old a file must have been when it was read for its stamp to
 // tell that it is still the same: file systems write times coarsely.
 const racyFor = 2 * time.Second
 
-// Report says how a Load went, feed by feed in the order given.
-type Report struct {
-	Feeds []FeedReport
+// atOnce is how many feeds are read at the same time: enough that a slow server
+// does not hold the others up.
+const atOnce = 4
+
+// Loader reads feeds into Indexes. Its fields are set before use; it may then be
+// used by one goroutine at a time.
+type Loader struct {
+	// Dir is where the last good copy of each feed is kept. Empty keeps nothing:
+	// then URLs are fetched into a folder that is removed again.
+	Dir string
+	// ReadOnly uses the copies in Dir, which another process keeps, and writes
+	// nothing there. A URL of which there is no copy is fetched for this load
+	// alone.
+	ReadOnly bool
+	// Client fetches; nil stands for fetch.NewClient's.
+	Client *http.Client
+	// Header returns what is sent to the URL of the feed of that name: it may
+	// hold secrets. nil sends nothing of the kind.
+	Header func(name string) (http.Header, error)
 }
 
-// FeedReport says how the load of one feed went.
-type FeedReport struct {
-	Name, Path string
-	// Entries is the number of indicators in use, Generation the hash of the
-	// text that they are from, empty for a feed that never loaded.
-	Entries    int
-	Generation string
-	// Rows were read, of which Refused could not be used, Private were kept out
-	// as private or reserved, and the rest beyond Entries said the same twice.
-	// All are 0 where Unchanged.
-	Rows, Refused, Private int
-	Reasons                []Reason
-	// Unchanged tells that the file is the one already loaded and was not read.
-	Unchanged bool
-	// Kept tells that the feed failed, and that its last good data stay in use.
-	Kept bool
-	// Err is why the feed failed, nil where it did not.
-	Err error
-}
-
-// Err joins the errors of the feeds that failed; nil when none did.
-func (r Report) Err() error {
-	var all []error
-	for _, f := range r.Feeds {
-		if f.Err != nil {
-			all = append(all, fmt.Errorf("feed %s: %w", f.Name, f.Err))
-		}
-	}
-	return errors.Join(all...)
-}
-
-// Warnings are sentences about refused rows, one for each reason, with the first
-// rows as file:line.
-func (f FeedReport) Warnings() []string {
-	var all []string
-	for _, r := range f.Reasons {
-		all = append(all, r.in(filepath.Base(f.Path)))
-	}
-	return all
+// Load reads feeds with a Loader that keeps nothing.
+func Load(ctx context.Context, feeds []Feed, prev *Index) (*Index, Report) {
+	return (&Loader{}).Load(ctx, feeds, prev)
 }
 
 // Load reads feeds into a new Index. prev, which may be nil, is not changed; a
-// feed that fails keeps the data it has there, and a file that is the same as
-// the one read for prev is not read again. A feed without any data is one of the
-// Index's Missing. The Index is never nil.
-func Load(ctx context.Context, feeds []Feed, prev *Index) (*Index, Report) {
+// feed that fails keeps the data it has there, else the last good copy on disk.
+// What did not change since prev, or need not be asked for yet, is not read
+// again. A feed without any data is one of the Index's Missing. The Index is
+// never nil.
+func (l *Loader) Load(ctx context.Context, feeds []Feed, prev *Index) (*Index, Report) {
 	x := &Index{seed: maphash.MakeSeed()}
 	if prev != nil && prev.seed != (maphash.Seed{}) {
 		x.seed = prev.seed
 	}
-	var report Report
-	for i, feed := range feeds {
-		var fr FeedReport
-		var t *table
-		if slices.ContainsFunc(feeds[:i], func(f Feed) bool { return f.Name == feed.Name }) {
-			fr = FeedReport{Name: feed.Name, Path: feed.Path, Err: errors.New("name: another feed has the same")}
-		} else {
-			t, fr = loadFeed(ctx, feed, prev.table(feed.Name), x.seed)
-		}
-		report.Feeds = append(report.Feeds, fr)
+	report := Report{Feeds: make([]FeedReport, len(feeds))}
+	tables := make([]*table, len(feeds))
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, f := range feeds {
+		group.Go(func() error {
+			f = f.Resolved()
+			if slices.ContainsFunc(feeds[:i], func(o Feed) bool { return o.Resolved().Name == f.Name }) {
+				report.Feeds[i] = FeedReport{Name: f.Name, Path: f.where(), Err: errors.New("name: another feed has the same")}
+				return nil
+			}
+			tables[i], report.Feeds[i] = l.feed(ctx, f, prev.table(f.Name), x.seed)
+			return nil
+		})
+	}
+	_ = group.Wait() // what goes wrong is in the report
+	for i, t := range tables {
 		if t != nil {
-			x.tables = append(x.tables, t)
+			x.add(t)
 		} else {
-			x.missing = append(x.missing, feed.Name)
+			x.missing = append(x.missing, report.Feeds[i].Name)
 		}
 	}
 	return x, report
 }
 
-// loadFeed returns the feed's new data, else its old, else nil.
-func loadFeed(ctx context.Context, feed Feed, old *table, seed maphash.Seed) (*table, FeedReport) {
-	fr := FeedReport{Name: feed.Name, Path: feed.Path}
-	t, err := old, feed.err()
-	if fr.Unchanged = err == nil && old.current(feed); err == nil && !fr.Unchanged {
-		t, err = readFeed(ctx, feed, seed, &fr)
-		if err == nil {
-			err = shrunk(old, t)
+// add puts a feed's data into an Index that is being made.
+func (x *Index) add(t *table) {
+	x.tables = append(x.tables, t)
+	for _, c := range t.feed.Columns {
+		if !slices.Contains(x.columns, c) {
+			x.columns = append(x.columns, c)
 		}
 	}
+}
+
+// feed returns the feed's new data, else its old, else nil.
+func (l *Loader) feed(ctx context.Context, f Feed, old *table, seed maphash.Seed) (*table, FeedReport) {
+	fr := FeedReport{Name: f.Name, Path: f.where()}
+	var t *table
+	err := f.err()
+	switch {
+	case err != nil:
+		t = old
+	case f.URL != "":
+		t, err = l.remote(ctx, f, old, seed, &fr)
+	default:
+		t, err = l.local(ctx, f, old, seed, &fr)
+	}
 	if err != nil {
-		t, fr.Err, fr.Kept = old, err, old != nil
+		fr.Err, fr.Kept = err, t != nil
 	}
 	if t != nil {
-		fr.Entries, fr.Generation = t.entries(), t.generation
+		fr.Entries, fr.Generation, fr.Loaded, fr.Next = t.entries(), t.generation, t.loaded, t.next
 	}
 	return t, fr
 }
 
-// current tells whether t was read with these settings from the file as it is.
-func (t *table) current(feed Feed) bool {
-	if t == nil || t.racy || !reflect.DeepEqual(t.feed, feed) {
-		return false
+// local reads a feed of this machine's files. The error comes with the data that
+// stay in use, nil for none.
+func (l *Loader) local(ctx context.Context, f Feed, old *table, seed maphash.Seed, fr *FeedReport) (*table, error) {
+	if fr.Unchanged = old.current(f); fr.Unchanged {
+		return old, nil
 	}
-	now, ok := lookAt(feed.Path)
-	return ok && now == t.stamp
+	c := l.copyOf(f)
+	t, err := readLocal(ctx, f, seed, fr)
+	if err == nil {
+		err = c.shrunk(old, t)
+	}
+	if err != nil {
+		if old == nil {
+			old = c.read(ctx, seed)
+		}
+		c.failed(err)
+		return old, err
+	}
+	return t, c.keepLocal(t, fr)
 }
 
-func readFeed(ctx context.Context, feed Feed, seed maphash.Seed, fr *FeedReport) (*table, error) {
-	decode, _ := decoderOf(feed.Preset)
-	b := newBuilder(feed, seed)
-	var generation string
-	started := time.Now()
-	from, err := withFeedText(ctx, feed.Path, func(lines *lineReader) error {
-		if err := decode(lines, b); err != nil {
+// current tells whether t was read with these settings from the files as they are.
+func (t *table) current(f Feed) bool {
+	return t != nil && !t.racy && t.feed.sameSettings(f) && t.stamp != (stamp{}) && lookAt(f.Path) == t.stamp
+}
+
+func readLocal(ctx context.Context, f Feed, seed maphash.Seed, fr *FeedReport) (*table, error) {
+	started, from := time.Now(), lookAt(f.Path)
+	list, err := localDocuments(f.Path)
+	if err != nil {
+		return nil, err
+	}
+	t, err := readDocuments(ctx, f, list, seed, fr)
+	if err != nil {
+		return nil, err
+	}
+	t.stamp, t.racy = from, time.Duration(started.UnixNano()-from.newest).Abs() < racyFor
+	return t, nil
+}
+
+// readDocuments reads the documents of one load and checks them as a whole.
+func readDocuments(ctx context.Context, f Feed, list []document, seed maphash.Seed, fr *FeedReport) (*table, error) {
+	decoder, err := f.decoder()
+	if err != nil {
+		return nil, err
+	}
+	b := newBuilder(f, seed)
+	b.many = len(list) > 1
+	if !f.Complete && f.URL != "" && b.many {
+		b.seen = map[string]int{}
+	}
+	generation, err := withTexts(ctx, list, int64(f.MaxMiB)<<20, func(t *feed.Text) error {
+		b.document++
+		b.many = b.many || t.Name != list[0].name // of an archive
+		if err := decoder.Read(t, b); err != nil {
 			return err
 		}
-		generation = lines.generation()
-		return b.check()
+		return b.checkDocument()
 	})
-	fr.Rows, fr.Refused, fr.Private, fr.Reasons = b.rows, b.refusals.count, b.private, b.refusals.reasons
+	if err == nil {
+		if err = decoder.Finish(b); err == nil {
+			err = b.check()
+		}
+		if err != nil {
+			err = fmt.Errorf("%s %w", f.where(), err)
+		}
+	}
+	fr.count(b)
 	if err != nil {
 		return nil, err
 	}
 	t := b.table()
-	t.generation, t.stamp, t.racy = generation, from, time.Duration(started.UnixNano()-from.modified).Abs() < racyFor
+	t.generation, t.loaded = generation, time.Now()
 	return t, nil
 }
 
-// shrunk refuses data that lost too much, for what is more likely a broken
-// download than good news. Other settings make it another feed.
-func shrunk(old, now *table) error {
-	if old == nil || old.feed.Path != now.feed.Path || old.feed.Preset != now.feed.Preset || old.feed.Type != now.feed.Type {
-		return nil
+// temporary gives a Loader without a folder one for the time of a load.
+func (l *Loader) temporary() (*Loader, func() error, error) {
+	if l.Dir != "" {
+		return l, func() error { return nil }, nil
 	}
-	was, is := old.entries(), now.entries()
-	if is*100 < was*(100-now.feed.MaxShrink) {
-		return fmt.Errorf("%s shrank from %d to %d indicators, by more than %d %%", now.feed.Path, was, is, now.feed.MaxShrink)
+	dir, err := os.MkdirTemp("", "stackjoin-feeds-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("folder to fetch into: %w", err)
 	}
-	return nil
+	own := *l
+	own.Dir = dir
+	return &own, func() error { return os.RemoveAll(dir) }, nil
 }

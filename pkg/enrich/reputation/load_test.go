@@ -23,7 +23,7 @@ func TestBadFiles(t *testing.T) {
 	}
 	for _, c := range []struct{ path, want string }{
 		{filepath.Join(dir, "none.txt"), "there is no file"},
-		{dir, "is a directory, not a file"},
+		{t.TempDir(), "is an empty folder"},
 		{file("empty", ""), "is empty"},
 		{file("blank", "\xef\xbb\xbf \r\n\n"), "is empty"},
 		{file("html", "<!DOCTYPE html><html><body>403</body></html>"), "is an HTML page, not a list"},
@@ -31,11 +31,11 @@ func TestBadFiles(t *testing.T) {
 		{file("html.gz", zipped(t, "<html>")), "is an HTML page, not a list"},
 		{file("json", `{"ip":"1.2.3.4"}`), "is JSON, not a list"},
 		{file("binary", "1.2.3.4\n\x00\x01"), "is binary, not a list"},
-		{file("zip", "PK\x03\x04 and so on"), "is binary, not a list"},
+		{file("zip", "PK\x03\x04 and so on"), "is a broken zip"},
 		{file("broken.gz", "\x1f\x8b\x07 no gzip"), "is broken gzip"},
 		{file("cut.gz", zipped(t, manyAddresses(3000))[:5000]), "cannot be read"},
 		{file("cut.netset", "# Entries : 3 subnets, 3 unique IPs\n8.8.8.8\n8.8.4.4\n"), "says it has 3 entries and has 2"},
-		{file("refused", strings.Repeat("8.8.8.8\n", 9)+"evil[.]org\n"), `has 1 of 10 rows that cannot be used, more than 5 %: 1 refused, defanged: write it as it is met: line:10 "evil[.]org"`},
+		{file("refused", strings.Repeat("8.8.8.8\n", 9)+"evil[.]org\n"), `has 1 of 10 rows that cannot be used, more than 5 %: 1 left out, defanged: write it as it is met: refused:10 "evil[.]org"`},
 	} {
 		x, report := Load(context.Background(), []Feed{NewFeed("feed", c.path)}, nil)
 		err := report.Err()
@@ -57,8 +57,8 @@ func TestRefusedRowsAreTold(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	want := []string{
-		`2 refused, ` + isDefanged + `: feed.txt:37 "evil[.]org" feed.txt:40 "1[.]1.1.1"`,
-		`2 refused, ` + isNothing + `: feed.txt:38 "nothing" feed.txt:39 "nothing"`,
+		`2 left out, ` + isDefanged + `: feed.txt:37 "evil[.]org" feed.txt:40 "1[.]1.1.1"`,
+		`2 left out, ` + isNothing + `: feed.txt:38 "nothing" feed.txt:39 "nothing"`,
 	}
 	if got := r.Warnings(); !slices.Equal(got, want) {
 		t.Errorf("%q\nwant %q", got, want)
@@ -154,7 +154,7 @@ func TestFeedCheck(t *testing.T) {
 	if got := NewFeed("a", "b").Check(); got != nil {
 		t.Error("the defaults:", got)
 	}
-	bad := Feed{Preset: "csv", Type: "ips", TLP: "blue", Confidence: 101, MaxRefused: -1, MaxShrink: 101, Lifetime: -1}
+	bad := Feed{Preset: "cvs", Type: "ips", TLP: "blue", Confidence: 101, MaxRefused: -1, MaxShrink: 101, Lifetime: -1}
 	var keys []string
 	for _, m := range bad.Check() {
 		keys = append(keys, m.Key)

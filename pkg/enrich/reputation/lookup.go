@@ -34,6 +34,8 @@ func (l *Lookup) Enrich(_ context.Context, e *enrich.Event) error {
 	q.remote(buf[:0])
 	q.names(buf[:0])
 	q.hashes(buf[:0])
+	q.paths(buf[:0])
+	q.columns(buf[:0])
 	if value, ok := q.value(event.CommandLine, buf[:0]); ok {
 		q.words("process.command_line", value)
 	}
@@ -109,6 +111,38 @@ func (q *question) hashes(buf []byte) {
 			q.asked = true
 			q.keep(h.ecs, text, q.index.Hash(q.event.Threats, text, q.event.Time))
 		}
+	}
+}
+
+// paths asks about the program and the file, where a feed names any.
+func (q *question) paths(buf []byte) {
+	if !q.index.paths() {
+		return
+	}
+	for _, p := range [...]struct {
+		field event.Field
+		ecs   string
+	}{{event.Path, "process.executable"}, {event.TargetPath, "file.path"}} {
+		if text, ok := q.value(p.field, buf); ok {
+			q.asked = true
+			q.keep(p.ecs, text, q.index.Path(q.event.Threats, text, q.event.Time))
+		}
+	}
+}
+
+// columns asks about the columns that feeds of plain values name.
+func (q *question) columns(buf []byte) {
+	for _, name := range q.index.columns {
+		v, ok := q.event.Column(name)
+		if !ok || v.Empty() {
+			continue
+		}
+		text := v.Raw
+		if v.Escaped {
+			text = v.AppendText(buf)
+		}
+		q.asked = true
+		q.keep("osquery.columns."+name, text, q.index.Value(q.event.Threats, name, text, q.event.Time))
 	}
 }
 

@@ -1,8 +1,10 @@
 package reputation
 
 import (
+	"archive/zip"
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -13,49 +15,147 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation/feed"
 )
 
 const (
-	maxLine = 64 << 10 // longer lines are refused unread
-	maxText = 2 << 30  // a feed of ten million hashes is a third of this
-	sniffed = 8 << 10  // how much is looked at to tell a list from something else
-	// checkEvery is how many lines are read between looks at the context.
-	checkEvery = 4096
+	maxDocuments = 100_000
+	// A list packs to a fifth or a twentieth. What unpacks to this many times its
+	// size is made to fill memory, not to be read.
+	bombRatio = 200
+	bombStart = 8 << 20 // bytes that are unpacked before the ratio counts
 )
 
-// stamp is what tells that a file changed without reading it.
+// document is a file of a feed; name is what rows are told by.
+type document struct{ name, path string }
+
+// stamp is what tells that files changed without reading them; the empty one is
+// of files that cannot be seen.
 type stamp struct {
-	size, modified int64 // bytes, Unix nanoseconds
+	sum    string
+	newest int64 // time of the last change, Unix nanoseconds
 }
 
-func stampOf(info fs.FileInfo) stamp { return stamp{info.Size(), info.ModTime().UnixNano()} }
-
-// lineReader hands out the lines of a feed's text, unpacked, without a byte order
-// mark and line ends, and hashes the text as it goes.
-type lineReader struct {
-	ctx  context.Context
-	r    *bufio.Reader
-	sum  hash.Hash
-	n    int // of the last line
-	read int64
-}
-
-// withFeedText opens the file of a feed, checks that it is a text of lines, and
-// hands it to use. The stamp is that of the file which was read.
-func withFeedText(ctx context.Context, path string, use func(*lineReader) error) (stamp, error) {
-	f, info, err := openRegular(path)
+// localDocuments lists the files that a path stands for: itself, those in the
+// folder and below, or those of a pattern. Hidden ones are left out.
+func localDocuments(path string) ([]document, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return folderDocuments(path)
+	case err == nil || !strings.ContainsAny(path, "*?["):
+		return []document{{filepath.Base(path), path}}, nil
+	}
+	found, err := filepath.Glob(path)
 	if err != nil {
-		return stamp{}, err
+		return nil, fmt.Errorf("%s is no pattern of file names: %w", path, err)
+	}
+	var list []document
+	for _, f := range found {
+		if info, err := os.Stat(f); err == nil && !info.IsDir() && !strings.HasPrefix(filepath.Base(f), ".") {
+			list = append(list, document{filepath.Base(f), f})
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("there is no file %s", path)
+	}
+	return list, nil
+}
+
+func folderDocuments(root string) (list []document, err error) {
+	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case path != root && strings.HasPrefix(e.Name(), "."):
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case len(list) > maxDocuments:
+			return fmt.Errorf("%s has more than %d files", root, maxDocuments)
+		}
+		// A link, as Kubernetes mounts them, counts as what it leads to.
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			return nil //nolint:nilerr // a file that just went away is no error
+		}
+		name := strings.TrimLeft(filepath.ToSlash(strings.TrimPrefix(path, root)), "/")
+		list = append(list, document{name, path})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the feed's folder: %w", err)
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s is an empty folder", root)
+	}
+	return list, nil
+}
+
+// lookAt is the stamp of the files that path stands for.
+func lookAt(path string) stamp {
+	list, err := localDocuments(path)
+	if err != nil {
+		return stamp{}
+	}
+	sum, newest := sha256.New(), int64(0)
+	for _, d := range list {
+		info, err := os.Stat(d.path)
+		if err != nil {
+			return stamp{}
+		}
+		newest = max(newest, info.ModTime().UnixNano())
+		fmt.Fprintf(sum, "%s\x00%d\x00%d\x00", d.path, info.Size(), info.ModTime().UnixNano())
+	}
+	return stamp{hex.EncodeToString(sum.Sum(nil)[:16]), newest}
+}
+
+// reader hands out the texts of a feed's documents, unpacked.
+type reader struct {
+	ctx  context.Context
+	sum  hash.Hash
+	many bool
+	left int64
+	max  int64
+	use  func(*feed.Text) error
+}
+
+// withTexts reads the documents one after the other and returns the generation:
+// the hash of what they say. Errors name the document.
+func withTexts(ctx context.Context, list []document, maxBytes int64, use func(*feed.Text) error) (generation string, err error) {
+	r := &reader{ctx: ctx, sum: sha256.New(), many: len(list) > 1, left: maxBytes, max: maxBytes, use: use}
+	for _, d := range list {
+		if err := r.document(d); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(r.sum.Sum(nil)[:8]), nil
+}
+
+func (r *reader) document(d document) error {
+	f, info, err := openRegular(d.path)
+	if err != nil {
+		return err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	lines, err := newLineReader(ctx, f)
-	if err == nil {
-		err = use(lines)
+	in := &counted{r: bufio.NewReader(f)}
+	head, _ := in.r.Peek(4)
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		err = r.gzip(d, in)
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		err = r.zip(d, f, info.Size())
+	default:
+		err = r.text(d.name, in.r)
 	}
 	if err != nil {
-		return stampOf(info), fmt.Errorf("%s %w", path, err)
+		return fmt.Errorf("%s %w", d.path, err)
 	}
-	return stampOf(info), nil
+	return nil
 }
 
 // openRegular opens a file, looking first: opening a pipe would wait for its
@@ -68,9 +168,6 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("looking at the feed: %w", err)
 	}
-	if info.IsDir() {
-		return nil, nil, fmt.Errorf("%s is a directory, not a file", path)
-	}
 	if !info.Mode().IsRegular() {
 		return nil, nil, fmt.Errorf("%s is a device or a pipe, not a file", path)
 	}
@@ -78,100 +175,102 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the feed: %w", err)
 	}
-	if info, err = f.Stat(); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("looking at the feed: %w", err), f.Close())
-	}
 	return f, info, nil
 }
 
-// newLineReader unpacks gzip and refuses what cannot be a list. Its errors go on
-// from the file's name.
-func newLineReader(ctx context.Context, r io.Reader) (*lineReader, error) {
-	raw := bufio.NewReader(r)
-	if head, _ := raw.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
-		unpacked, err := gzip.NewReader(raw)
-		if err != nil {
-			return nil, fmt.Errorf("is broken gzip: %w", err)
-		}
-		r = unpacked
-	} else {
-		r = raw
+func (r *reader) gzip(d document, in *counted) error {
+	unpacked, err := gzip.NewReader(in)
+	if err != nil {
+		return fmt.Errorf("is broken gzip: %w", err)
 	}
-	l := &lineReader{ctx: ctx, r: bufio.NewReaderSize(r, maxLine), sum: sha256.New()}
-	head, err := l.r.Peek(sniffed)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	}
-	if bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
-		head = head[3:]
-		if _, err := l.r.Discard(3); err != nil {
-			return nil, fmt.Errorf("cannot be read: %w", err)
-		}
-	}
-	return l, sniff(head)
+	return r.text(d.name, &guard{r: unpacked, packed: func() int64 { return in.n }})
 }
 
-// sniff tells what a file is that is not a list.
-func sniff(head []byte) error {
-	text := bytes.TrimSpace(head)
-	switch {
-	case len(text) == 0:
-		return errors.New("is empty")
-	case bytes.IndexByte(head, 0) >= 0 || bytes.HasPrefix(text, []byte("PK\x03\x04")):
-		return errors.New("is binary, not a list")
-	case text[0] == '<':
-		return errors.New("is an HTML page, not a list")
-	case text[0] == '{' || bytes.HasPrefix(text, []byte("[{")):
-		return errors.New("is JSON, not a list")
+// zip reads every file in an archive, in the order of their names.
+func (r *reader) zip(d document, f io.ReaderAt, size int64) error {
+	archive, err := zip.NewReader(f, size)
+	if err != nil {
+		return fmt.Errorf("is a broken zip: %w", err)
+	}
+	members := slices.DeleteFunc(archive.File, func(m *zip.File) bool { return !m.Mode().IsRegular() })
+	slices.SortFunc(members, func(a, b *zip.File) int { return cmp.Compare(a.Name, b.Name) })
+	if len(members) == 0 {
+		return errors.New("is a zip without a file in it")
+	}
+	if len(members) > maxDocuments {
+		return fmt.Errorf("is a zip of more than %d files", maxDocuments)
+	}
+	r.many = r.many || len(members) > 1
+	for _, m := range members {
+		if err := r.member(m, len(members) == 1, d); err != nil {
+			return fmt.Errorf("has a file %.80q in it that %w", m.Name, err)
+		}
 	}
 	return nil
 }
 
-// next returns the next line, valid until the call after. ok is false at the
-// end. tooLong marks a line of which only the start is given.
-func (l *lineReader) next() (line []byte, tooLong, ok bool, err error) {
-	if l.n%checkEvery == 0 {
-		if err := l.ctx.Err(); err != nil {
-			return nil, false, false, err
-		}
+func (r *reader) member(m *zip.File, only bool, d document) error {
+	in, err := m.Open()
+	if err != nil {
+		return fmt.Errorf("cannot be unpacked: %w", err)
 	}
-	line, err = l.r.ReadSlice('\n')
-	l.hash(line)
-	if errors.Is(err, bufio.ErrBufferFull) {
-		line = bytes.Clone(line[:exampleText])
-		tooLong, err = true, l.skip()
+	defer in.Close() //nolint:errcheck // only read
+	name := m.Name
+	if only {
+		name = d.name
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, false, false, fmt.Errorf("cannot be read past line %d: %w", l.n, err)
-	}
-	if l.read > maxText {
-		return nil, false, false, fmt.Errorf("is over %d GiB of text", maxText>>30)
-	}
-	if len(line) == 0 {
-		return nil, false, false, nil
-	}
-	l.n++
-	return bytes.TrimRight(line, "\r\n"), tooLong, true, nil
+	packed := int64(m.CompressedSize64)
+	return r.text(name, &guard{r: in, packed: func() int64 { return packed }})
 }
 
-// skip reads to the end of a line that is too long.
-func (l *lineReader) skip() error {
-	for {
-		rest, err := l.r.ReadSlice('\n')
-		l.hash(rest)
-		switch {
-		case err == nil || l.read > maxText:
-			return nil
-		case !errors.Is(err, bufio.ErrBufferFull):
-			return fmt.Errorf("in a long line: %w", err)
-		}
+func (r *reader) text(name string, in io.Reader) error {
+	if r.many {
+		r.sum.Write(append([]byte(name), 0))
 	}
+	before := &counted{r: bufio.NewReader(in)}
+	t, err := feed.NewText(r.ctx, name, before, r.sum, r.left)
+	if err != nil {
+		return err
+	}
+	if err := r.use(t); err != nil {
+		return err
+	}
+	r.left -= before.n
+	return nil
 }
 
-func (l *lineReader) hash(text []byte) {
-	l.sum.Write(text)
-	l.read += int64(len(text))
+// counted counts what was read through it.
+type counted struct {
+	r *bufio.Reader
+	n int64
 }
 
-// generation names what was read.
-func (l *lineReader) generation() string { return hex.EncodeToString(l.sum.Sum(nil)[:8]) }
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err //nolint:wrapcheck // io.EOF must stay itself
+}
+
+// ReadByte keeps gzip from reading ahead on its own.
+func (c *counted) ReadByte() (byte, error) {
+	b, err := c.r.ReadByte()
+	if err == nil {
+		c.n++
+	}
+	return b, err //nolint:wrapcheck // as above
+}
+
+// guard refuses text that grows out of next to nothing.
+type guard struct {
+	r      io.Reader
+	packed func() int64
+	n      int64
+}
+
+func (g *guard) Read(p []byte) (int, error) {
+	n, err := g.r.Read(p)
+	if g.n += int64(n); g.n > bombStart && g.n/bombRatio > g.packed() {
+		return 0, fmt.Errorf("it unpacks to over %d times its size", bombRatio)
+	}
+	return n, err //nolint:wrapcheck // as above
+}

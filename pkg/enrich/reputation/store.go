@@ -3,7 +3,6 @@ package reputation
 import (
 	"context"
 	"log/slog"
-	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -31,14 +30,17 @@ func (s *Store) Current() *Index { return s.current.Load() }
 // Swap puts x, which must not be nil, in use.
 func (s *Store) Swap(x *Index) { s.current.Store(x) }
 
-// DefaultEvery is how often a Reloader looks at the files.
-const DefaultEvery = 30 * time.Second
+// DefaultEvery is how often a Reloader looks at the files: a change is in use
+// within a few seconds.
+const DefaultEvery = 2 * time.Second
 
-// Reloader puts a new Index in use when a feed's file changed. Set its fields
-// before Run.
+// Reloader puts a new Index in use when a feed's file changed or its URL is due.
+// Set its fields before Run.
 type Reloader struct {
 	Store *Store
 	Feeds []Feed
+	// Loader loads them; the zero one keeps no copies.
+	Loader Loader
 	// Every is how often the files are looked at, 0 for DefaultEvery.
 	Every time.Duration
 	// Log gets one line for each feed of a reload that was read or failed; nil
@@ -49,8 +51,8 @@ type Reloader struct {
 }
 
 // Run looks at the files until ctx ends, which it returns as nil. It starts no
-// goroutine; the caller runs it in one of its own and waits for it. Nobody else
-// may Swap the Store meanwhile.
+// goroutine that outlives it; the caller runs it in one of its own and waits for
+// it. Nobody else may Swap the Store meanwhile.
 func (r *Reloader) Run(ctx context.Context) error {
 	every := r.Every
 	if every <= 0 {
@@ -58,7 +60,7 @@ func (r *Reloader) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	seen := r.loaded()
+	seen, next := r.loaded()
 	for {
 		select {
 		case <-ctx.Done():
@@ -66,44 +68,67 @@ func (r *Reloader) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		now := look(r.Feeds)
-		if slices.Equal(seen, now) {
+		if slices.Equal(seen, now) && !due(next) {
 			continue
 		}
-		if r.reload(ctx); ctx.Err() == nil {
+		report := r.reload(ctx)
+		if ctx.Err() == nil {
 			seen = r.afterReload(now)
+			next = nextOf(report)
 		}
 	}
 }
 
-// loaded are the stamps of the data in use; a feed that failed has none, so it
-// is tried once more.
-func (r *Reloader) loaded() []stamp {
-	stamps := make([]stamp, len(r.Feeds))
+// loaded are the stamps of the data in use, and when URLs are due; a feed that
+// failed has none, so it is tried once more.
+func (r *Reloader) loaded() (stamps []stamp, next []time.Time) {
+	stamps = make([]stamp, len(r.Feeds))
 	for i, f := range r.Feeds {
-		if t := r.Store.Current().table(f.Name); t != nil && !t.racy {
+		f = f.Resolved()
+		t := r.Store.Current().table(f.Name)
+		switch {
+		case t != nil && f.URL != "":
+			next = append(next, t.next)
+		case f.URL != "":
+			next = append(next, time.Now())
+		case t != nil && !t.racy:
 			stamps[i] = t.stamp
-		} else {
-			stamps[i] = stamp{size: -1}
+		default:
+			stamps[i] = stamp{newest: -1}
 		}
 	}
-	return stamps
+	return stamps, next
+}
+
+func nextOf(report Report) (next []time.Time) {
+	for _, f := range report.Feeds {
+		if !f.Next.IsZero() {
+			next = append(next, f.Next)
+		}
+	}
+	return next
+}
+
+func due(next []time.Time) bool {
+	now := time.Now()
+	return slices.ContainsFunc(next, func(at time.Time) bool { return !now.Before(at) })
 }
 
 // afterReload are the stamps the reload answered for: a file that failed is not
 // tried again before it changes, one that was too new is.
 func (r *Reloader) afterReload(now []stamp) []stamp {
 	for i, f := range r.Feeds {
-		if t := r.Store.Current().table(f.Name); t != nil && t.racy && t.stamp == now[i] {
-			now[i] = stamp{size: -1}
+		if t := r.Store.Current().table(f.Resolved().Name); t != nil && t.racy && t.stamp == now[i] {
+			now[i] = stamp{newest: -1}
 		}
 	}
 	return now
 }
 
-func (r *Reloader) reload(ctx context.Context) {
-	x, report := Load(ctx, r.Feeds, r.Store.Current())
+func (r *Reloader) reload(ctx context.Context) Report {
+	x, report := r.Loader.Load(ctx, r.Feeds, r.Store.Current())
 	if ctx.Err() != nil {
-		return
+		return report
 	}
 	r.Store.Swap(x)
 	if r.Log != nil {
@@ -114,31 +139,15 @@ func (r *Reloader) reload(ctx context.Context) {
 	if r.OnLoad != nil {
 		r.OnLoad(report)
 	}
-}
-
-func (f FeedReport) log(ctx context.Context, log *slog.Logger) {
-	switch {
-	case f.Err != nil:
-		log.WarnContext(ctx, "feed not loaded", "feed", f.Name, "error", f.Err, "kept_entries", f.Entries, "generation", f.Generation)
-	case !f.Unchanged:
-		log.InfoContext(ctx, "feed loaded", "feed", f.Name, "entries", f.Entries, "generation", f.Generation,
-			"refused", f.Refused, "private", f.Private)
-	}
+	return report
 }
 
 func look(feeds []Feed) []stamp {
 	stamps := make([]stamp, len(feeds))
 	for i, f := range feeds {
-		stamps[i], _ = lookAt(f.Path)
+		if f.Path != "" {
+			stamps[i] = lookAt(f.Path)
+		}
 	}
 	return stamps
-}
-
-// lookAt is the file's stamp, ok false for a file that cannot be seen.
-func lookAt(path string) (_ stamp, ok bool) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return stamp{}, false
-	}
-	return stampOf(info), true
 }

@@ -2,12 +2,7 @@ package reputation
 
 import (
 	"net/netip"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"time"
-
-	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
 
 // How an event's value met an indicator.
@@ -17,6 +12,8 @@ const (
 	howSubdomain = "subdomain" // the name lies below the listed one
 	howPort      = "ip+port"
 	howNoPort    = "ip_only" // the indicator has a port, the event does not say one
+	howPattern   = "pattern" // the path meets the listed pattern
+	howName      = "name"    // the path's last part is the listed name
 )
 
 // table is one feed as it was loaded. It does not change.
@@ -27,23 +24,20 @@ type table struct {
 	// racy tells that the file was so new when it was read that a later change
 	// may bear the same stamp.
 	racy bool
+	// loaded is when it was read, and next when its URL is asked again.
+	loaded, next time.Time
 
 	v4      prefixes4
 	v6      prefixes6
 	keys    keys
+	globs   []globEntry
 	details []detail
+	words   []byte // what details say more
+	paths   bool   // whether there are paths among the keys or globs
 }
 
-func (t *table) entries() int { return len(t.v4.starts) + len(t.v6.starts) + len(t.keys.hashes) }
-
-// hit is an entry that answers a lookup. rank is higher for the narrower one.
-type hit struct {
-	table  *table
-	prefix netip.Prefix // of an address
-	text   []byte       // of anything else
-	row    row
-	how    string
-	rank   int
+func (t *table) entries() int {
+	return len(t.v4.starts) + len(t.v6.starts) + len(t.keys.hashes) + len(t.globs)
 }
 
 // address appends the prefixes that hold a, the narrowest first.
@@ -79,17 +73,13 @@ func (t *table) prefixHit(hits []hit, p netip.Prefix, r row, port uint16, at tim
 	return append(hits, hit{table: t, prefix: p, row: r, how: how, rank: p.Bits()})
 }
 
-// key appends the entries whose key is key. below tells that key is a name above
-// the one that is asked about.
-func (t *table) key(hits []hit, hash uint64, key []byte, below bool, at time.Time) []hit {
-	how := howExact
-	if below {
-		how = howSubdomain
-	}
+// key appends the entries whose key is key. how is exact, or what else led from
+// the value that is asked about to the key.
+func (t *table) key(hits []hit, hash uint64, key []byte, how string, at time.Time) []hit {
 	i, end := t.keys.find(hash)
 	for ; i < end && t.keys.hashes[i] == hash; i++ {
 		d := &t.details[t.keys.rows[i].detail]
-		if below && d.exact || t.ended(d, at) || !t.keys.confirmed(i, key) {
+		if how == howSubdomain && d.exact || t.ended(d, at) || !t.keys.confirmed(i, d.kind, key) {
 			continue
 		}
 		hits = append(hits, hit{table: t, text: t.keys.text(i), row: t.keys.rows[i], how: how, rank: len(key)})
@@ -97,54 +87,27 @@ func (t *table) key(hits []hit, hash uint64, key []byte, below bool, at time.Tim
 	return hits
 }
 
+// pattern appends the patterns that a path meets.
+func (t *table) pattern(hits []hit, path, base []byte, at time.Time) []hit {
+	for i := range t.globs {
+		if g := &t.globs[i]; g.matches(path, base) && !t.ended(&t.details[g.row.detail], at) {
+			hits = append(hits, hit{table: t, text: []byte(g.pattern), row: g.row, how: howPattern, rank: len(g.pattern)})
+		}
+	}
+	return hits
+}
+
 // ended tells an indicator whose time was over at the time of the event.
 func (t *table) ended(d *detail, at time.Time) bool {
+	if at.IsZero() {
+		return false
+	}
+	if d.until != 0 && at.Unix() >= d.until {
+		return true
+	}
 	seen := max(d.first, d.last)
-	if t.feed.Lifetime == 0 || seen == 0 || at.IsZero() {
+	if t.feed.Lifetime == 0 || seen == 0 {
 		return false
 	}
 	return at.After(time.Unix(seen, 0).Add(time.Duration(t.feed.Lifetime)))
-}
-
-// threat writes the hit out.
-func (h *hit) threat() enrich.Threat {
-	t, d := h.table, &h.table.details[h.row.detail]
-	out := enrich.Threat{
-		How: h.how, Feed: t.feed.Name, Generation: t.generation, Confidence: t.feed.Confidence, Name: d.name,
-		Tags: t.feed.Tags, TLP: t.feed.TLP, Port: d.port, Reports: d.reports, FirstSeen: timeOf(d.first), LastSeen: timeOf(d.last),
-		Provenance: filepath.Base(t.feed.Path) + ":" + strconv.FormatUint(uint64(h.row.line), 10),
-	}
-	if d.name != "" {
-		out.Tags = append(slices.Clip(t.feed.Tags), d.name)
-	}
-	out.Indicator, out.Type = h.name()
-	return out
-}
-
-// name returns the indicator as it is listed, and the type ECS has for it.
-func (h *hit) name() (indicator, ecsType string) {
-	if h.prefix.IsValid() {
-		indicator, ecsType = h.prefix.String(), "ipv6-addr"
-		if h.prefix.IsSingleIP() {
-			indicator = h.prefix.Addr().String()
-		}
-		if h.prefix.Addr().Is4() {
-			ecsType = "ipv4-addr"
-		}
-		return indicator, ecsType
-	}
-	switch k, _, _ := classify(nil, h.text); k {
-	case link:
-		return string(h.text), "url"
-	case digest:
-		return string(h.text), "file"
-	}
-	return string(h.text), "domain-name"
-}
-
-func timeOf(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0).UTC()
 }
