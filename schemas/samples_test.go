@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
 	"github.com/stackjoin/stackjoin/pkg/event"
 	"github.com/stackjoin/stackjoin/schemas"
@@ -220,7 +221,8 @@ func made(t *testing.T) map[string]map[string][]byte {
 	return map[string]map[string][]byte{
 		event.SchemaGap: markerSamples(t), event.SchemaHeartbeat: heartbeatSamples(t),
 		event.SchemaRow: rowSamples(t), event.SchemaStatus: statusSamples(t), event.SchemaDeadLetter: deadLetterSamples(t), enrich.SchemaEnriched: enrichedSamples(t),
-		finding.Schema: findingSamples(t),
+		finding.Schema:            findingSamples(t),
+		cloudtrail.SchemaEnriched: cloudTrailSamples(t),
 	}
 }
 

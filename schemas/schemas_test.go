@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
 	"github.com/stackjoin/stackjoin/pkg/event"
 	"github.com/stackjoin/stackjoin/schemas"
@@ -17,7 +18,7 @@ import (
 )
 
 func TestEveryRecordHasItsSchema(t *testing.T) {
-	want := []string{event.SchemaDeadLetter, enrich.SchemaEnriched, finding.Schema, event.SchemaGap, event.SchemaHeartbeat, event.SchemaRow, event.SchemaStatus}
+	want := []string{cloudtrail.SchemaEnriched, event.SchemaDeadLetter, enrich.SchemaEnriched, finding.Schema, event.SchemaGap, event.SchemaHeartbeat, event.SchemaRow, event.SchemaStatus}
 	if got := schemas.Names(); !slices.Equal(got, want) {
 		t.Errorf("schemas of %q, want %q", got, want)
 	}
@@ -121,6 +122,13 @@ func TestSchemasRefuse(t *testing.T) {
 		{"finding-rows.json", `"rows":"3-7,9"`, `"rows":"3-"`},
 		{"finding-match.json", `"T1071.001"`, `"1071"`},
 		{"finding-match.json", `"evidence":`, `"proof":`},
+		{"cloudtrail.enriched-instance.json", `"enrichment":`, `"enriched":`},
+		{"cloudtrail.enriched-instance.json", `"proof":"role_delivery"`, `"proof":"guess"`},
+		{"cloudtrail.enriched-instance.json", `"source":"address"`, `"source":"198.51.100.7"`},
+		{"cloudtrail.enriched-instance.json", `"outcome":"success"`, `"outcome":"Success"`},
+		{"cloudtrail.enriched-instance.json", `"generation":"9c1f",`, ``},
+		{"cloudtrail.enriched-odd.json", `"reason":"time_unknown"`, `"reason":"whatever"`},
+		{"cloudtrail.enriched-odd.json", `"odd":["`, `"odd":["x","`},
 	} {
 		t.Run(test.sample+" "+test.to, func(t *testing.T) {
 			kind, _, _ := strings.Cut(test.sample, "-")

@@ -23,6 +23,7 @@ type scanFlags struct {
 	config, out, findings string
 	feeds                 []string
 	cloudTrail, sensors   []string
+	cloudTrailOut         string
 }
 
 func scanCommand(std streams) *cobra.Command {
@@ -36,39 +37,32 @@ the order given, or standard input, and writes each row once, in order, with its
 enrichment, as one line of JSON. Logs of network sensors (--sensor: Zeek's TSV and
 JSON, Suricata's eve, Route 53 Resolver's query logs) are read after them. A line
 that is no record is told with its file and line, counted, and left out. The
-summary comes on standard error.`,
+summary comes on standard error.
+
+With --cloudtrail, CloudTrail's files (in any shape it delivers, plain or gzip;
+folders are searched) are read twice: for the facts in all of them, then to write
+each record once to --cloudtrail-out with who is behind it (docs/cloudtrail.md).
+Standard input is then read only where "-" is given.`,
 		Example: `  enricher scan --feed ipsum.txt --feed feodo=feodo.csv osqueryd.results.log > enriched.ndjson
   zcat old.log.gz | enricher scan --feed ipsum.txt -
-  enricher scan --feed ipsum.txt --sensor conn.log --sensor ssl.log osqueryd.results.log`,
+  enricher scan --feed ipsum.txt --sensor conn.log --sensor ssl.log osqueryd.results.log
+  enricher scan --feed ipsum.txt --cloudtrail AWSLogs --cloudtrail-out cloudtrail.ndjson`,
 		RunE: func(cmd *cobra.Command, files []string) error { return f.scan(cmd.Context(), files, std) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.config, "config", "", "configuration `FILE`: its feeds and joins are used")
 	flags.StringArrayVar(&f.feeds, "feed", nil, "reputation feed, `[PRESET=]PATH` or URL; presets: lines (default) and those of docs/feeds.md; may be repeated")
 	flags.StringVar(&f.out, "out", "", "write enriched rows to `FILE` instead of standard output")
-	flags.StringArrayVar(&f.cloudTrail, "cloudtrail", nil, "CloudTrail files; not part of this version")
+	flags.StringArrayVar(&f.cloudTrail, "cloudtrail", nil, "CloudTrail file or folder, `PATH`; may be repeated")
+	flags.StringVar(&f.cloudTrailOut, "cloudtrail-out", "", "write enriched CloudTrail records to `FILE`")
 	flags.StringArrayVar(&f.sensors, "sensor", nil, "network sensor's log `PATH`; may be repeated")
-	flags.StringVar(&f.findings, "findings", "", "file for findings; not part of this version")
+	flags.StringVar(&f.findings, "findings", "", "write findings to `FILE`, one a line, each with its revision; without it they are only counted")
 	return cmd
 }
 
-// refuse says which of the flags this version cannot honour. To ignore them would
-// make an answer look complete that is not.
-func (f *scanFlags) refuse() error {
-	var all []error
-	for flag, set := range map[string]bool{
-		"--cloudtrail": len(f.cloudTrail) > 0, "--findings": f.findings != "",
-	} {
-		if set {
-			all = append(all, fmt.Errorf("%s is not part of this version: leave it out to scan without", flag))
-		}
-	}
-	return errors.Join(all...)
-}
-
 func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err error) {
-	if err := f.refuse(); err != nil {
-		return err
+	if (len(f.cloudTrail) > 0) != (f.cloudTrailOut != "") {
+		return errors.New("--cloudtrail and --cloudtrail-out need each other: what to read, and where to write it")
 	}
 	cfg, err := enricherconf.Load(f.config)
 	if err != nil {
@@ -77,20 +71,35 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	for _, flag := range f.feeds {
 		cfg.Feeds = append(cfg.Feeds, enricherconf.FeedOf(flag))
 	}
-	if len(files)+len(f.sensors) == 0 {
-		files = []string{"-"}
-	}
 	index, report := readOnly(cfg).Load(ctx, cfg.FeedList(), nil)
 	if err := report.Err(); err != nil {
 		return err
+	}
+	if len(f.cloudTrail) > 0 {
+		if err := f.scanTrail(ctx, index, std); err != nil {
+			return err
+		}
+		if len(files)+len(f.sensors) == 0 {
+			tellFeeds(std.err, report)
+			return nil
+		}
+	}
+	if len(files)+len(f.sensors) == 0 {
+		files = []string{"-"}
 	}
 	out, closeOut, err := f.output(std.out)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeOut()) }()
+	findings, closeFindings, err := f.openFindings()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeFindings()) }()
 	s := newSummary(std.err, len(files)+len(f.sensors), report)
-	session := stream.NewFileSession(files, std.in, out, s.unreadable)
+	s.findings = findings
+	session := stream.NewFileSession(files, std.in, out, s.aside)
 	session.AddSensors(f.sensors)
 	s.session = session
 	err = stream.Run(ctx, session, stream.Job{
@@ -98,11 +107,36 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 		Observe: s.observe,
 		Log:     slog.New(slog.DiscardHandler),
 	})
+	err = errors.Join(err, s.failed)
 	s.print(ctx.Err() != nil || err != nil)
 	if err == nil && ctx.Err() != nil {
 		err = errors.New("interrupted: the output is not complete")
 	}
 	return err
+}
+
+func (f *scanFlags) scanTrail(ctx context.Context, index *reputation.Index, std streams) error {
+	s, err := newTrailScan(f.cloudTrail, f.cloudTrailOut, index, std)
+	if err != nil {
+		return err
+	}
+	if err := s.run(ctx, f.cloudTrailOut); err != nil {
+		return err
+	}
+	s.print()
+	return nil
+}
+
+// openFindings returns where findings go; without --findings they are counted only.
+func (f *scanFlags) openFindings() (out io.Writer, finish func() error, err error) {
+	if f.findings == "" {
+		return io.Discard, func() error { return nil }, nil
+	}
+	file, err := os.OpenFile(f.findings, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--findings: %w", err)
+	}
+	return file, file.Close, nil
 }
 
 func (f *scanFlags) output(standard io.Writer) (out io.Writer, finish func() error, err error) {
@@ -125,8 +159,11 @@ type summary struct {
 	stats   enrich.Stats
 	started time.Time
 	told    time.Time
-	// shown counts the unreadable lines that were told one by one.
-	shown int
+	// shown counts the unreadable lines that were told one by one, and raised the
+	// findings, which go to findings.
+	shown, raised int
+	findings      io.Writer
+	failed        error // of writing findings
 }
 
 // progressEvery is how often a long scan says how far it is.
@@ -148,6 +185,18 @@ func (s *summary) observe(stats enrich.Stats) {
 
 // maxShown is how many unreadable lines are told one by one.
 const maxShown = 20
+
+// aside takes what is no enriched row.
+func (s *summary) aside(o enrich.Output) {
+	if o.Stream != enrich.Findings {
+		s.unreadable(o)
+		return
+	}
+	s.raised++
+	if _, err := s.findings.Write(append(o.Value, '\n')); err != nil && s.failed == nil {
+		s.failed = fmt.Errorf("--findings: %w", err)
+	}
+}
 
 func (s *summary) unreadable(o enrich.Output) {
 	s.shown++

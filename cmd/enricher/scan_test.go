@@ -174,9 +174,8 @@ func TestScanRefusesInWords(t *testing.T) {
 		args  []string
 		words string
 	}{
-		"--cloudtrail":   {[]string{"--cloudtrail", "x"}, "--cloudtrail is not part of this version"},
+		"--cloudtrail":   {[]string{"--cloudtrail", "x"}, "--cloudtrail and --cloudtrail-out need each other"},
 		"missing sensor": {[]string{"--sensor", "no.such.conn.log"}, "no.such.conn.log"},
-		"--findings":     {[]string{"--findings", "x"}, "--findings is not part of this version"},
 		"missing file":   {[]string{"no.such.log"}, "no.such.log"},
 		"missing feed":   {[]string{"--feed", "no.such.feed"}, "no.such.feed"},
 		"HTML feed":      {[]string{"--feed", html}, "HTML"},
@@ -209,5 +208,34 @@ func TestControlCharactersDoNotReachTheTerminal(t *testing.T) {
 	stdout, stderr, code := command(t, "\x1b[31m{\x07\n"+strings.Replace(connect, "/bin/x", "/bin/\x1b[2J", 1)+"\n", "scan")
 	if code != 0 || strings.ContainsAny(stdout+stderr, "\x1b\x07") {
 		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+// What did not come is a finding: it goes to --findings and never among the rows.
+func TestScanWritesFindingsApart(t *testing.T) {
+	dir := t.TempDir()
+	row := func(seq int, prev string) string {
+		return fmt.Sprintf(`{"name":"q","hostIdentifier":"h","unixTime":1760000000,"columns":{"a":"1"},"action":"added","delivery":{"agent":"0f9a6c1e-7d2b-4c1f-9a55-2f4f6f7c0001",`+
+			`"run":"00112233445566aa","seq":%d,"row":0,"rows":1,"prev":%s,"spooled":"2025-10-09T08:53:20.000Z"}}`, seq, prev)
+	}
+	rows := filepath.Join(dir, "rows.ndjson")
+	lines := row(1, "null") + "\n" + row(3, `"00112233445566aa/2"`) + "\n" + row(1, "null") + "\n"
+	if err := os.WriteFile(rows, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	findings := filepath.Join(dir, "findings.ndjson")
+	var out, errs strings.Builder
+	if code := run(context.Background(), []string{"scan", "--findings", findings, rows}, streams{strings.NewReader(""), &out, &errs}); code != 0 {
+		t.Fatalf("exit %d: %s", code, errs.String())
+	}
+	if n := strings.Count(out.String(), "\n"); n != 2 {
+		t.Errorf("%d rows of 2 came out, one was there twice: %s", n, out.String())
+	}
+	told, err := os.ReadFile(findings)
+	if err != nil || strings.Count(string(told), "\n") != 1 || !strings.Contains(string(told), `"telemetry_gap"`) {
+		t.Errorf("findings %s, error %v", told, err)
+	}
+	if !strings.Contains(errs.String(), "findings    1") {
+		t.Errorf("the summary does not count it: %s", errs.String())
 	}
 }

@@ -3,10 +3,13 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 )
 
 // print writes the summary: rows by kind, matches, gaps, unreadable lines, and
@@ -20,15 +23,21 @@ func (s *summary) print(broken bool) {
 	fmt.Fprintf(s.err, "  rows        %s\n", list(s.stats.Rows))
 	fmt.Fprintf(s.err, "  matches     %d\n", s.stats.Matches)
 	fmt.Fprintf(s.err, "  gaps        %s\n", list(s.stats.Gaps))
+	fmt.Fprintf(s.err, "  findings    %d\n", s.raised)
 	fmt.Fprintf(s.err, "  unreadable  %s\n", counted(int(s.stats.DeadLetters), "line"))
-	for _, f := range s.feeds.Feeds {
-		fmt.Fprintf(s.err, "  feed        %s: %d indicators, %d rows refused, %d private kept out (generation %s)\n", f.Name, f.Entries, f.Refused, f.Private, f.Generation)
+	tellFeeds(s.err, s.feeds)
+}
+
+// tellFeeds tells what became of each feed's rows.
+func tellFeeds(w io.Writer, feeds reputation.Report) {
+	for _, f := range feeds.Feeds {
+		fmt.Fprintf(w, "  feed        %s: %d indicators, %d rows refused, %d private kept out (generation %s)\n", f.Name, f.Entries, f.Refused, f.Private, f.Generation)
 		for _, warning := range f.Warnings() {
-			fmt.Fprintf(s.err, "              %s\n", warning)
+			fmt.Fprintf(w, "              %s\n", warning)
 		}
 	}
-	if len(s.feeds.Feeds) == 0 {
-		fmt.Fprintln(s.err, "  feed        none given: nothing was looked up (--feed)")
+	if len(feeds.Feeds) == 0 {
+		fmt.Fprintln(w, "  feed        none given: nothing was looked up (--feed)")
 	}
 }
 

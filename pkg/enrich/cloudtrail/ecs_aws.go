@@ -1,0 +1,87 @@
+package cloudtrail
+
+// aws writes what ECS has no names for.
+func (a *answer) aws(w *writer) {
+	r := a.record
+	own := actorOf(r)
+	w.object("principal", func() {
+		principal(w, &own)
+		w.truth("mfa", r.Identity.MFA)
+	})
+	w.object("root", func() { principal(w, &a.chain.Root) })
+	w.list("key_chain", len(a.chain.Hops), func(i int) { hop(w, &a.chain.Hops[i]) })
+	w.object("console_login", func() { login(w, a.chain.Login) })
+	w.object("instance", func() { a.instance(w) })
+	w.text("source", string(r.Source.Kind))
+	w.text("service", r.Identity.Service())
+	w.truth("read_only", r.ReadOnly)
+	w.truth("management", r.Management)
+	if r.FromConsole {
+		w.boolean("from_console", true)
+	}
+	w.text("vpc_endpoint", r.VPCEndpointID)
+	w.amount("bytes_in", r.Additional.BytesIn)
+	w.amount("bytes_out", r.Additional.BytesOut)
+	w.texts("redacted", a.redacted...)
+	w.texts("odd", r.Odd...)
+}
+
+func principal(w *writer, p *Actor) {
+	w.text("type", p.Type)
+	w.text("arn", p.ARN)
+	w.text("id", p.PrincipalID)
+	w.text("account", p.Account)
+	w.text("name", p.Name)
+	w.text("access_key", p.AccessKeyID)
+	w.text("issuer", p.IssuerARN)
+	w.text("source_identity", p.SourceIdentity)
+	w.text("service", p.Service)
+	w.time("session_created", p.SessionCreated)
+}
+
+func hop(w *writer, h *Hop) {
+	w.text("access_key", h.KeyID)
+	w.text("via", h.Via)
+	w.text("event_id", h.EventID)
+	w.time("time", h.Time)
+	w.object("by", func() { principal(w, &h.By) })
+}
+
+func login(w *writer, f *Fact) {
+	if f == nil || f.Login == nil {
+		return
+	}
+	w.text("event_id", f.EventID)
+	w.time("time", f.Time)
+	if f.Login.MFA != nil {
+		w.boolean("mfa", *f.Login.MFA)
+	}
+	w.text("source", f.Actor.Source)
+	w.text("user_agent", f.Actor.UserAgent)
+}
+
+func (a *answer) instance(w *writer) {
+	if a.host.ID == "" {
+		return
+	}
+	w.text("id", a.host.ID)
+	w.text("proof", string(a.host.Proof))
+	f := a.host.Launch
+	if f == nil || f.Launch == nil {
+		return
+	}
+	w.object("launch", func() {
+		l := f.Launch
+		w.text("event_id", f.EventID)
+		w.time("time", f.Time)
+		w.object("by", func() { principal(w, &a.host.Launcher.Actor) })
+		w.text("source", a.host.Launcher.Actor.Source)
+		w.text("image", l.ImageID)
+		w.text("instance_type", l.InstanceType)
+		w.text("profile", l.ProfileARN)
+		w.text("key_name", l.KeyName)
+		w.text("vpc", l.VPC)
+		w.text("group", l.Group)
+		w.text("service", f.Actor.Service)
+	})
+}

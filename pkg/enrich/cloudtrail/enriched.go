@@ -1,0 +1,163 @@
+package cloudtrail
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/event"
+)
+
+// SchemaEnriched is the schema of what Enricher.Append writes.
+const SchemaEnriched = "stackjoin.cloudtrail.enriched/1"
+
+// TimeMissing is the gap of a record without a time that can be read.
+const TimeMissing = "time_unknown"
+
+// Reputation is what is known of addresses; *reputation.Index implements it.
+type Reputation interface {
+	// Address appends the indicators that hold a, without Field and Atomic.
+	Address(dst []enrich.Threat, a netip.Addr, port uint16, at time.Time) []enrich.Threat
+	// Missing names the feeds that were never loaded.
+	Missing() []string
+}
+
+// Enricher writes records with what facts and feeds tell of them. It is for one
+// goroutine, which may add facts to its Table meanwhile.
+type Enricher struct {
+	Facts      *Table
+	Reputation Reputation
+	buf, line  []byte
+}
+
+// Place is where a record was read: a place in a topic, or in a file, where Number
+// counts the records of a file from 1.
+type Place struct {
+	enrich.Position
+	Number int64
+	// Appended is when the record became readable; zero when nobody knows.
+	Appended time.Time
+}
+
+// Summary says what Append found.
+type Summary struct {
+	ID      string
+	Matches int
+	Gaps    []enrich.Gap
+}
+
+// maxEnrichment is what an enrichment may weigh, as that of a row.
+const maxEnrichment = 64 << 10
+
+// shapes are the limits of matches and of one text, tried until the enrichment fits.
+// The last always does.
+func shapes() [3]shapeLimit { return [...]shapeLimit{{64, 4 << 10}, {32, 512}, {8, 64}} }
+
+type shapeLimit struct{ matches, text int }
+
+// Append appends the record on one line with enrichment as its last member. The
+// record's own members are their bytes as they were, but for secrets, whose places
+// the enrichment names, for bytes that JSON does not allow, and for white space
+// between the tokens of a record of several lines. The error is only for an r that
+// Parse did not make.
+func (e *Enricher) Append(dst []byte, r *Record, at Place, ingested time.Time) ([]byte, Summary, error) {
+	redacted, paths, err := appendRedacted(e.buf[:0], r.Raw)
+	if err != nil {
+		return dst, Summary{}, fmt.Errorf("copy of record %s: %w", r.ID(), err)
+	}
+	e.buf = redacted
+	e.line = appendLine(e.line[:0], redacted)
+	if allowed(e.line) {
+		dst = append(dst, e.line...)
+	} else {
+		dst = event.AppendMended(dst, e.line)
+	}
+	dst = bytes.TrimRight(dst[:len(dst)-1], " \t")
+	if dst[len(dst)-1] != '{' {
+		dst = append(dst, ',')
+	}
+	dst = append(dst, `"enrichment":`...)
+	a := e.answer(r, at)
+	a.redacted = paths
+	start := len(dst)
+	for _, limit := range shapes() {
+		if dst = a.append(dst[:start], ingested, limit); len(dst)-start <= maxEnrichment {
+			break
+		}
+	}
+	return append(dst, '}'), Summary{ID: a.id, Matches: len(a.threats), Gaps: a.gaps}, nil
+}
+
+// allowed tells text that JSON may hold as it is, as all text of AWS's is.
+func allowed(line []byte) bool {
+	for _, c := range line {
+		if c < ' ' {
+			return false
+		}
+	}
+	return utf8.Valid(line)
+}
+
+// answer is what is known of one record.
+type answer struct {
+	record   *Record
+	id       string
+	at       Place
+	chain    Chain
+	host     Host
+	threats  []enrich.Threat
+	gaps     []enrich.Gap
+	redacted []string
+}
+
+func (e *Enricher) answer(r *Record, at Place) *answer {
+	a := &answer{record: r, id: r.ID(), at: at, chain: e.Facts.Chain(r), host: e.Facts.Host(r)}
+	if r.Time.IsZero() {
+		a.gap("time", TimeMissing)
+	}
+	if a.chain.Gap != "" && (a.host.ID == "" || a.host.Proof == ProofSessionName) {
+		a.gap("principal", a.chain.Gap)
+	}
+	switch {
+	case a.host.Proof == ProofSessionName:
+		a.gap("host", InstanceForgeable)
+	case a.host.ID != "" && a.host.Launch == nil:
+		a.gap("launch", LaunchUnknown)
+	}
+	e.addresses(a)
+	return a
+}
+
+func (a *answer) gap(question, reason string) {
+	a.gaps = append(a.gaps, enrich.Gap{Question: question, Reason: reason})
+}
+
+// addresses asks about the address of the call, and about the one that the instance
+// was launched from.
+func (e *Enricher) addresses(a *answer) {
+	if e.Reputation == nil {
+		return
+	}
+	asked := e.address(a, "source.ip", a.record.Source, a.record.Time)
+	if l := a.host.Launcher; l != nil {
+		asked = e.address(a, "aws.instance.launch.source", sourceOf(l.Actor.Source), l.Time) || asked
+	}
+	if asked && len(e.Reputation.Missing()) > 0 {
+		a.gap("reputation", enrich.FeedUnavailable)
+	}
+}
+
+func (e *Enricher) address(a *answer, field string, s Source, at time.Time) (asked bool) {
+	if s.Kind != SourceAddress {
+		return false
+	}
+	before := len(a.threats)
+	a.threats = e.Reputation.Address(a.threats, s.Addr, 0, at)
+	for i := before; i < len(a.threats); i++ {
+		a.threats[i].Field, a.threats[i].Atomic = field, s.Text
+	}
+	return true
+}

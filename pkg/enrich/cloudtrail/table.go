@@ -1,0 +1,140 @@
+package cloudtrail
+
+import (
+	"bytes"
+	"cmp"
+	"container/heap"
+	"encoding/json"
+	"slices"
+)
+
+// DefaultFacts is how many facts a Table keeps unless told otherwise: about 1 GiB of
+// memory.
+const DefaultFacts = 1 << 19
+
+// Table holds facts in memory and answers from them. What it holds and answers
+// depends on the facts alone, never on the order in which they came. When it is full
+// it forgets the oldest facts first, and counts them. It is for one goroutine.
+type Table struct {
+	max     int
+	facts   map[string]*entry
+	subject map[subject][]*Fact
+	oldest  ages
+	evicted int64
+}
+
+type subject struct {
+	kind FactKind
+	name string
+}
+
+// entry is a fact with its key and its place in the heap of ages.
+type entry struct {
+	fact  *Fact
+	key   string
+	place int
+}
+
+// NewTable returns an empty Table for at most limit facts, 0 for DefaultFacts.
+func NewTable(limit int) *Table {
+	if limit <= 0 {
+		limit = DefaultFacts
+	}
+	return &Table{max: limit, facts: map[string]*entry{}, subject: map[subject][]*Fact{}}
+}
+
+// Len is the number of facts held, Evicted that of those forgotten for want of room:
+// while it is 0, what a Table does not know no record has stated.
+func (t *Table) Len() int { return len(t.facts) }
+
+// Evicted is the number of facts that were forgotten for want of room.
+func (t *Table) Evicted() int64 { return t.evicted }
+
+// Add takes a fact in. One with the same key as another replaces it where it is
+// later, or else says more.
+func (t *Table) Add(f Fact) {
+	key := f.CompactionKey("")
+	if old := t.facts[key]; old != nil {
+		if compare(&f, old.fact) > 0 {
+			t.drop(old)
+		} else {
+			return
+		}
+	}
+	e := &entry{fact: &f, key: key}
+	t.facts[key] = e
+	at := subject{f.Kind, f.Subject}
+	list := t.subject[at]
+	i, _ := slices.BinarySearchFunc(list, &f, compare)
+	t.subject[at] = slices.Insert(list, i, &f)
+	heap.Push(&t.oldest, e)
+	if len(t.facts) > t.max {
+		t.drop(t.oldest[0])
+		t.evicted++
+	}
+}
+
+func (t *Table) drop(e *entry) {
+	delete(t.facts, e.key)
+	heap.Remove(&t.oldest, e.place)
+	at := subject{e.fact.Kind, e.fact.Subject}
+	list := slices.DeleteFunc(t.subject[at], func(f *Fact) bool { return f == e.fact })
+	if len(list) == 0 {
+		delete(t.subject, at)
+	} else {
+		t.subject[at] = list
+	}
+}
+
+// of returns the facts of a kind about a subject, the earliest first. They belong to
+// the Table.
+func (t *Table) of(kind FactKind, name string) []*Fact {
+	if name == "" {
+		return nil
+	}
+	return t.subject[subject{kind, name}]
+}
+
+// compare orders facts by time, then by what they say: no two different facts are
+// equal, so that ties are broken by content and not by arrival.
+func compare(a, b *Fact) int {
+	if c := a.Time.Compare(b.Time); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.EventID, b.EventID); c != 0 {
+		return c
+	}
+	x, _ := json.Marshal(a) // nothing in a Fact can fail to marshal
+	y, _ := json.Marshal(b)
+	return cmp.Or(cmp.Compare(len(x), len(y)), bytes.Compare(x, y))
+}
+
+// ages is a heap of entries, the oldest fact on top.
+type ages []*entry
+
+func (a ages) Len() int           { return len(a) }
+func (a ages) Less(i, j int) bool { return a[i].before(a[j]) }
+func (a ages) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].place, a[j].place = i, j
+}
+
+func (e *entry) before(o *entry) bool {
+	c := e.fact.Time.Compare(o.fact.Time)
+	return c < 0 || c == 0 && e.key < o.key
+}
+
+// Push implements heap.Interface.
+func (a *ages) Push(x any) {
+	if e, ok := x.(*entry); ok {
+		e.place = len(*a)
+		*a = append(*a, e)
+	}
+}
+
+// Pop implements heap.Interface.
+func (a *ages) Pop() any {
+	last := (*a)[len(*a)-1]
+	*a = (*a)[:len(*a)-1]
+	return last
+}
