@@ -7,7 +7,7 @@ import (
 )
 
 // word is what may be an address, or a URL's beginning.
-var word = regexp.MustCompile(`[0-9A-Za-z_.:-]+`) //nolint:gochecknoglobals // compiled once, never changed
+var word = regexp.MustCompile(`[0-9A-Za-z_.:-]+`)
 
 // defang makes addresses and URLs unusable by a click or a paste.
 func defang(s string) string {
@@ -15,7 +15,7 @@ func defang(s string) string {
 	return word.ReplaceAllStringFunc(s, func(w string) string {
 		at := strings.TrimRight(w, ".:")
 		if a, err := netip.ParseAddr(at); err == nil && !a.IsPrivate() && !a.IsLoopback() && !a.IsUnspecified() {
-			return strings.ReplaceAll(strings.Replace(at, ".", "[.]", 1), ":", "[:]") + w[len(at):]
+			return strings.ReplaceAll(strings.ReplaceAll(at, ".", "[.]"), ":", "[:]") + w[len(at):]
 		}
 		return w
 	})

@@ -101,7 +101,7 @@ func TestExplainReadsTheEvidenceAgainAndSaysWhatRetentionTook(t *testing.T) {
 	x.Write(&text)
 	for _, want := range []string{
 		"revision 1, questions are open", "osquery.socket_events of host web-1", "readable 1.5s after it happened", "tells of e1",
-		"pid 10 /usr/bin/curl: curl hxxp://203[.]0.113.9", "started by pid 1 /sbin/init", "feed mine lists it at mine.txt:3", "an ancestor's start was not seen",
+		"pid 10 /usr/bin/curl: curl hxxp://203[.]0[.]113[.]9", "started by pid 1 /sbin/init", "feed mine lists it at mine.txt:3", "an ancestor's start was not seen",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the text does not say %q:\n%s", want, text.String())

@@ -207,7 +207,7 @@ func (p *Pipeline) recall(ctx context.Context, in Input) error {
 	came := p.waits.arrivals(in.Position.Topic)
 	came.next = max(came.next, in.Position.Offset+1)
 	if in.Sensor || in.Broken != nil {
-		return nil // they wait for nothing
+		return nil //nolint:nilerr // neither a sensor's record nor a broken one waits for anything
 	}
 	err := p.rows(&p.again, in, func(sub int) error {
 		_, err := p.remember(ctx, in, sub)
