@@ -170,55 +170,20 @@ func (a *answer) evidence(w *writer) {
 	}
 }
 
-// threatsOf writes the first n matches.
+// threatsOf writes the first n matches, as those of osquery's rows are written.
 func (a *answer) threatsOf(w *writer, n int) {
 	shown := a.threats[:min(n, len(a.threats))]
 	w.cut = w.cut || len(shown) < len(a.threats)
-	w.object("threat", func() {
-		w.list("enrichments", len(shown), func(i int) { threatOf(w, &shown[i]) })
-	})
-}
-
-// threatOf writes a match as those of osquery's rows are written.
-func threatOf(w *writer, t *enrich.Threat) {
-	w.object("indicator", func() {
-		w.text("type", t.Type)
-		w.text("name", t.Indicator)
-		w.text("ip", addressOf(sourceOf(t.Indicator)))
-		w.count("port", int64(t.Port))
-		w.text("provider", t.Feed)
-		w.text("confidence", confidence(t.Confidence))
-		w.text("description", t.Name)
-		w.text("reference", t.Reference)
-		w.time("first_seen", t.FirstSeen)
-		w.time("last_seen", t.LastSeen)
-		w.object("marking", func() { w.text("tlp", strings.ToUpper(t.TLP)) })
-	})
-	w.object("matched", func() {
-		w.text("atomic", t.Atomic)
-		w.text("field", t.Field)
-		w.text("type", "indicator_match_rule")
-	})
-	w.object("feed", func() {
-		w.text("name", t.Feed)
-		w.text("generation", t.Generation)
-		w.number("confidence", int64(t.Confidence))
-		w.text("match", t.How)
-		w.texts("tags", t.Tags...)
-		w.count("reports", int64(t.Reports))
-		w.text("provenance", t.Provenance)
-	})
-}
-
-// confidence gives a number the word ECS has for it.
-func confidence(n int) string {
-	switch {
-	case n <= 0:
-		return "Not Specified"
-	case n < 30:
-		return "Low"
-	case n < 70:
-		return "Medium"
+	if len(shown) == 0 {
+		return
 	}
-	return "High"
+	w.object("threat", func() {
+		w.key("enrichments")
+		w.open('[')
+		for i := range shown {
+			w.comma()
+			w.b = enrich.AppendThreat(w.b, &shown[i])
+		}
+		w.close(']')
+	})
 }
