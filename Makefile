@@ -8,7 +8,7 @@ LINTER   := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 FUZZTIME ?= 20s
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race lint fuzz bench chaos demo e2e e2e-osqueryd kafka docs tidy clean
+.PHONY: build test race lint fuzz bench chaos demo e2e e2e-osqueryd kafka kinesis docs tidy clean
 
 build: ## bin/logger-ext.ext (the name osqueryd wants) and bin/enricher
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/logger-ext.ext ./cmd/logger-ext
@@ -43,8 +43,9 @@ chaos: ## kill -9, power cuts, brokers that go away, small quotas; SEED=n repeat
 demo: build ## one attack, from osqueryd's socket to the enriched topic; needs no service
 	$(GO) run ./examples/demo
 
-e2e: ## everything under the race detector, and against a real Apache Kafka (wants Java, Maven, kcat)
+e2e: ## everything under the race detector, and against a real Apache Kafka and kinesis-local (wants Java, Maven, kcat, Node.js)
 	@scripts/kafka.sh fetch >&2
+	@scripts/kinesis.sh fetch >&2
 	@CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -tags e2e -timeout 25m ./...
 
 e2e-osqueryd: ## logger-ext under a real osqueryd, where one is on the PATH
@@ -52,6 +53,9 @@ e2e-osqueryd: ## logger-ext under a real osqueryd, where one is on the PATH
 
 kafka: ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C
 	scripts/kafka.sh run
+
+kinesis: ## kinesis-local, which speaks Kinesis's protocol, on http://127.0.0.1:4568 until Ctrl-C
+	scripts/kinesis.sh run
 
 docs: ## docs/config.md from the code
 	$(GO) run ./internal/docgen

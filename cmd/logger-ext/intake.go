@@ -172,6 +172,9 @@ func (i *intake) close() error {
 	return nil
 }
 
+// settle is the time after which a start is over.
+const settle = 3 * time.Second
+
 // recoverEvery is the pause after a failure of our own disk.
 const recoverEvery = 5 * time.Second
 
@@ -183,6 +186,8 @@ func (i *intake) tend(ctx context.Context) {
 	defer recover.Stop()
 	syncs := every(i.d.settings.Load().limits.SyncEvery())
 	defer syncs.Stop()
+	settled := time.NewTimer(settle)
+	defer settled.Stop()
 	beat := time.NewTimer(firstBeat)
 	defer beat.Stop()
 	for {
@@ -192,6 +197,8 @@ func (i *intake) tend(ctx context.Context) {
 		case <-recover.C:
 			i.recover(ctx)
 			giveBack()
+		case <-settled.C:
+			debug.FreeOSMemory() // what starting took: tables of packages, the configuration
 		case <-syncs.C:
 			i.sync()
 		case <-beat.C:

@@ -1,6 +1,6 @@
 // Command logger-ext is an osquery logger plugin: an extension that osqueryd
 // starts. It makes each call durable in a spool before it answers, and ships the
-// rows to Kafka.
+// rows to Kafka or Kinesis.
 package main
 
 import (
@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var f flags
 	cmd := &cobra.Command{
 		Use:   "logger-ext",
-		Short: "osquery logger plugin: spools every call durably and ships its rows to Kafka",
+		Short: "osquery logger plugin: spools every call durably and ships its rows to Kafka or Kinesis",
 		Long: `logger-ext is an osquery extension with the logger plugin "stackjoin". osqueryd
 starts it when its path is in the file of --extensions_autoload, and logs to it with
 --logger_plugin=stackjoin (docs/osquery.md).
@@ -114,8 +114,8 @@ func check(path string, stdout io.Writer) error {
 		return err
 	}
 	var all []error
-	for _, p := range cfg.Kafka.Check() {
-		all = append(all, fmt.Errorf("%s: kafka.%s: %s", path, p.Key, p.Message))
+	for _, p := range cfg.CheckFiles() {
+		all = append(all, fmt.Errorf("%s: %s: %s", path, p.Key, p.Message))
 	}
 	if _, err := config.ReadSecret(cfg.Redact.Key, cfg.Redact.KeyFile); err != nil {
 		all = append(all, fmt.Errorf("%s: redact.key_file: %w", path, err))

@@ -14,6 +14,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/shipper"
 	"github.com/stackjoin/stackjoin/pkg/sink"
 	"github.com/stackjoin/stackjoin/pkg/sink/kafka"
+	"github.com/stackjoin/stackjoin/pkg/sink/kinesis"
 	"github.com/stackjoin/stackjoin/pkg/sink/spool"
 )
 
@@ -121,6 +122,13 @@ func (i *intake) forward(ctx, reading context.Context, s *spool.Spool, set *sett
 const afterOutage = 10 * time.Second
 
 func (i *intake) destination(cfg *loggerconf.Config) (sink.Sink, error) {
+	if cfg.Kinesis != nil {
+		s, err := kinesis.New(cfg.Kinesis.Sink())
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
 	connection, err := cfg.Kafka.Options(i.d.log)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/version"
 	"github.com/stackjoin/stackjoin/pkg/sink"
 	"github.com/stackjoin/stackjoin/pkg/sink/kafka"
+	"github.com/stackjoin/stackjoin/pkg/sink/kinesis"
 )
 
 // stat gathers what only the daemon sees, for the table, the metrics and
@@ -90,7 +91,7 @@ func (s *stat) sendFailed(err error) {
 	if s.failing.IsZero() {
 		s.failing = time.Now()
 	}
-	if kafka.NeedsHand(err) {
+	if kafka.NeedsHand(err) || kinesis.NeedsHand(err) {
 		s.setShipping(loggerstat.ShippingHeld, err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/stackjoin/stackjoin/internal/testserver"
 )
 
 // FakeBroker is an in-process Kafka of one node that can be stopped and started
@@ -20,7 +22,7 @@ type FakeBroker struct {
 // Fake starts a kfake of one broker that ends with the test.
 func Fake(t testing.TB, opts ...kfake.Opt) *FakeBroker {
 	t.Helper()
-	port := freePorts(t, 1)[0]
+	port := testserver.FreePorts(t, 1)[0]
 	f := &FakeBroker{addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
 	f.opts = append([]kfake.Opt{
 		kfake.NumBrokers(1),
@@ -52,21 +54,4 @@ func (f *FakeBroker) Stop(testing.TB) {
 		f.Close()
 		f.Cluster = nil
 	}
-}
-
-// freePorts finds n loopback ports that nobody listens on. Another process may
-// take one before the caller does; a test that meets this fails to start its
-// server and says so.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatalf("find a free port: %v", err)
-		}
-		defer func() { _ = l.Close() }() // all together at the end, so that no port comes twice
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports
 }

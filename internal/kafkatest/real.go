@@ -18,6 +18,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stackjoin/stackjoin/internal/testserver"
 )
 
 // Broker is a real Apache Kafka of one KRaft node on loopback, or one node of a
@@ -28,9 +30,9 @@ type Broker struct {
 	dir     string
 	libs    string
 	ports   map[Listener]int
-	cluster string   // the cluster's id
-	voters  string   // Kafka's controller.quorum.voters
-	run     *process // nil while stopped
+	cluster string              // the cluster's id
+	voters  string              // Kafka's controller.quorum.voters
+	run     *testserver.Process // nil while stopped
 	identity
 }
 
@@ -68,10 +70,7 @@ func newNodes(t testing.TB, n int, opts ...Option) []*Broker {
 	t.Helper()
 	libs, err := findJars()
 	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no real Kafka: %v", err)
-		}
-		t.Skipf("no real Kafka: %v", err)
+		testserver.Absent(t, "Kafka", err)
 	}
 	set := settings{listeners: []Listener{Plaintext}, properties: map[string]string{}}
 	for _, opt := range opts {
@@ -80,7 +79,7 @@ func newNodes(t testing.TB, n int, opts ...Option) []*Broker {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
 	nodes, voters := make([]*Broker, n), make([]string, n)
-	ports := freePorts(t, n*(len(set.listeners)+1))
+	ports := testserver.FreePorts(t, n*(len(set.listeners)+1))
 	for i := range nodes {
 		b := &Broker{id: i + 1, dir: t.TempDir(), libs: libs, ports: map[Listener]int{}, cluster: encode(id)}
 		for _, l := range append([]Listener{controller}, set.listeners...) {
@@ -170,7 +169,7 @@ func (b *Broker) Start(t testing.TB) {
 // launch starts the process.
 func (b *Broker) launch(t testing.TB) {
 	t.Helper()
-	run, err := start(b.file("server.log"), "java", b.java("kafka.Kafka", b.file("server.properties"))...)
+	run, err := testserver.Start(b.file("server.log"), "", nil, "java", b.java("kafka.Kafka", b.file("server.properties"))...)
 	if err != nil {
 		t.Fatalf("start Kafka: %v", err)
 	}
@@ -184,8 +183,8 @@ func (b *Broker) await(t testing.TB) {
 	defer client.Close()
 	deadline := time.Now().Add(patience)
 	for !b.answers(t.Context(), client) {
-		if b.run.ended() || time.Now().After(deadline) {
-			t.Fatalf("Kafka does not answer:\n%s", b.lastWords())
+		if b.run.Ended() || time.Now().After(deadline) {
+			t.Fatalf("Kafka does not answer:\n%s", testserver.LastWords(b.file("server.log")))
 		}
 	}
 }
@@ -199,7 +198,7 @@ func (b *Broker) answers(ctx context.Context, client *kgo.Client) bool {
 		return true
 	}
 	select { // a pause between questions, which ends early with the broker
-	case <-b.run.done:
+	case <-b.run.Done():
 	case <-time.After(50 * time.Millisecond):
 	}
 	return false
@@ -223,9 +222,9 @@ func (b *Broker) end(t testing.TB, sig syscall.Signal) {
 		return
 	}
 	if t.Failed() {
-		t.Logf("Kafka's last words:\n%s", b.lastWords())
+		t.Logf("Kafka's last words:\n%s", testserver.LastWords(b.file("server.log")))
 	}
-	if err := b.run.end(sig); err != nil {
+	if err := b.run.End(sig); err != nil {
 		t.Errorf("end Kafka: %v", err)
 	}
 	b.run = nil
@@ -242,14 +241,4 @@ func (b *Broker) Tool(t testing.TB, class string, args ...string) string {
 		t.Fatalf("%s %v: %v\n%s", class, args, err, out)
 	}
 	return string(out)
-}
-
-// lastWords returns the end of the broker's log.
-func (b *Broker) lastWords() string {
-	text, err := os.ReadFile(b.file("server.log"))
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(string(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-30):], "\n")
 }

@@ -79,9 +79,12 @@ func NewHost(program, dir, kafka, text string) (*Host, error) {
 }
 
 // Configure writes logger-ext's configuration: kafka is what stands in the braces
-// of that key, text any other keys but spool.
+// of that key, which is left out when it is empty; text is any other keys but spool.
 func (h *Host) Configure(kafka, text string) error {
-	whole := fmt.Sprintf("kafka: {%s}\nspool: {dir: %s, min_free: 0, max_bytes: 8GiB}\n%s", kafka, h.Spool(), text)
+	if kafka != "" {
+		text = "kafka: {" + kafka + "}\n" + text
+	}
+	whole := fmt.Sprintf("spool: {dir: %s, min_free: 0, max_bytes: 8GiB}\n%s", h.Spool(), text)
 	if err := os.WriteFile(h.config(), []byte(whole), 0o600); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}

@@ -82,7 +82,7 @@ func killOnce(h *loggertest.Host) {
 }
 
 // shake takes the broker away and back.
-func shake(ctx context.Context, b *shakyBroker, rng *rand.Rand) {
+func shake(ctx context.Context, b interface{ setAway(away bool) }, rng *rand.Rand) {
 	for away := true; pause(ctx, time.Duration(rng.IntN(80))*time.Millisecond); away = !away {
 		b.setAway(away)
 	}

@@ -41,8 +41,14 @@ func (l *ledger) promised() (n int) {
 // is on it.
 func (l *ledger) await(t *testing.T, addr string) []*kgo.Record {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
-		records := topic(t, addr)
+	return l.awaitIn(t, patience, func() []*kgo.Record { return topic(t, addr) })
+}
+
+// awaitIn is await for what read finds, no longer than that.
+func (l *ledger) awaitIn(t *testing.T, most time.Duration, read func() []*kgo.Record) []*kgo.Record {
+	t.Helper()
+	for deadline := time.Now().Add(most); ; {
+		records := read()
 		missing := l.missing(t, records)
 		if len(missing) == 0 {
 			return records

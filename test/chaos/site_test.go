@@ -91,6 +91,13 @@ func newHostOf(t *testing.T, program, brokers string) *loggertest.Host {
 	must(t, err)
 	h, err := loggertest.NewHost(program, filepath.Join(dir, "h"), "brokers: ["+brokers+"]", "")
 	must(t, err)
+	endWith(t, h, dir)
+	return h
+}
+
+// endWith stops a host's osqueryd with the test, and removes its folder.
+func endWith(t *testing.T, h *loggertest.Host, dir string) {
+	t.Helper()
 	t.Cleanup(func() {
 		if err := h.Stop(); err != nil {
 			t.Error(err)
@@ -100,7 +107,6 @@ func newHostOf(t *testing.T, program, brokers string) *loggertest.Host {
 		}
 		_ = os.RemoveAll(dir)
 	})
-	return h
 }
 
 func tail(s string) string { return s[max(0, len(s)-6000):] }

@@ -15,4 +15,7 @@ const (
 	// patience is how long what must happen may take: what three minutes leave
 	// behind goes out at max_cpu, after a random wait.
 	patience = 10 * time.Minute
+
+	// kinesisSeeds are on the Kinesis in memory, the others on kinesis-local.
+	kinesisSeeds, localSeeds, manyRowsSeeds = 100, 10, 100
 )

@@ -14,4 +14,7 @@ const (
 	pingLimit = 5 * time.Second
 	// patience is how long what must happen may take on a loaded machine.
 	patience = time.Minute
+
+	// kinesisSeeds are on the Kinesis in memory, the others on kinesis-local.
+	kinesisSeeds, localSeeds, manyRowsSeeds = 5, 2, 3
 )

@@ -35,13 +35,30 @@ func TestTheFileIsValidAndHasItsServices(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, name := range []string{"prometheus", "grafana"} {
+	for name, profile := range map[string]string{"prometheus": "metrics", "grafana": "metrics", "kinesis": "kinesis"} {
 		if _, err := load(t).GetService(name); err == nil {
 			t.Errorf("%s starts without its profile", name)
 		}
-		if _, err := load(t, "metrics").GetService(name); err != nil {
+		if _, err := load(t, profile).GetService(name); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The version of kinesis-local is that of the tests.
+func TestKinesisLocalIsTheTestsOwn(t *testing.T) {
+	versions, err := os.ReadFile(filepath.Join(root, "scripts/versions.env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(versions), "KINESIS_LOCAL_VERSION=")
+	version, _, _ := strings.Cut(rest, "\n")
+	text, err := os.ReadFile(filepath.Join(root, "deploy/docker/Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if version == "" || !strings.Contains(string(text), "kinesis-local@"+version+"\n") {
+		t.Errorf("the Dockerfile does not have kinesis-local@%s", version)
 	}
 }
 

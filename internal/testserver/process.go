@@ -1,4 +1,4 @@
-package kafkatest
+package testserver
 
 import (
 	"fmt"
@@ -8,20 +8,25 @@ import (
 	"syscall"
 )
 
-// process is a running program, watched by one goroutine until it ends.
-type process struct {
+// Process is a running program, watched by one goroutine until it ends.
+type Process struct {
 	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
+	done chan struct{}
 }
 
-// start runs a program with its words appended to a log file.
-func start(log, name string, args ...string) (*process, error) {
+// Start runs a program in a folder (empty: this one), with env added to the
+// environment and its words appended to a log file.
+func Start(log, dir string, env []string, name string, args ...string) (*Process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
+	p := &Process{cmd: exec.Command(name, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.Dir = dir
+	if env != nil {
+		p.cmd.Env = append(os.Environ(), env...)
+	}
 	p.cmd.SysProcAttr = dieWithParent()
 	started := make(chan error)
 	go func() {
@@ -44,7 +49,11 @@ func start(log, name string, args ...string) (*process, error) {
 	return p, nil
 }
 
-func (p *process) ended() bool {
+// Done is closed when the program has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Ended tells whether it has.
+func (p *Process) Ended() bool {
 	select {
 	case <-p.done:
 		return true
@@ -53,12 +62,12 @@ func (p *process) ended() bool {
 	}
 }
 
-// end sends a signal and waits until the program is gone.
-func (p *process) end(sig syscall.Signal) error {
-	if p.ended() {
+// End sends a signal and waits until the program is gone.
+func (p *Process) End(sig syscall.Signal) error {
+	if p.Ended() {
 		return nil
 	}
-	if err := p.cmd.Process.Signal(sig); err != nil && !p.ended() {
+	if err := p.cmd.Process.Signal(sig); err != nil && !p.Ended() {
 		return fmt.Errorf("signal: %w", err)
 	}
 	<-p.done

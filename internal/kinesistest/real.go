@@ -1,0 +1,99 @@
+package kinesistest
+
+import (
+	"context"
+	"fmt"
+	"net/http/httputil"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/stackjoin/stackjoin/internal/testserver"
+)
+
+// Real starts kinesis-local on loopback ports and returns a front before it. It
+// keeps its data in memory, and ends with the test. Where Node or the package are
+// missing it skips the test, but fails it in CI (CI=true); a server that does not
+// start fails it anywhere.
+func Real(t testing.TB) *Front {
+	t.Helper()
+	dir, err := module("kinesis-local")
+	if err != nil {
+		testserver.Absent(t, "Kinesis (kinesis-local)", err)
+	}
+	ports := testserver.FreePorts(t, 2)
+	log := filepath.Join(t.TempDir(), "kinesis.log")
+	// It reads its certificate from the folder it runs in.
+	server, err := testserver.Start(log, dir, []string{
+		"KINESIS_MOCK_PLAIN_PORT=" + strconv.Itoa(ports[0]), "KINESIS_MOCK_TLS_PORT=" + strconv.Itoa(ports[1]),
+		"AWS_REGION=" + Region, "CREATE_STREAM_DURATION=10ms", "SHARD_LIMIT=1000", "LOG_LEVEL=WARN",
+	}, "node", "main.js")
+	if err != nil {
+		t.Fatalf("start kinesis-local: %v", err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("kinesis-local's last words:\n%s", testserver.LastWords(log))
+		}
+		if err := server.End(syscall.SIGKILL); err != nil {
+			t.Errorf("end kinesis-local: %v", err)
+		}
+	})
+	address := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	waitFor(t, address.String(), server, log)
+	proxy := httputil.NewSingleHostReverseProxy(address)
+	proxy.ErrorLog = quiet()
+	return NewFront(t, proxy)
+}
+
+// module is the folder of an npm package that scripts/kinesis.sh has fetched.
+func module(name string) (string, error) {
+	if _, err := exec.LookPath("node"); err != nil {
+		return "", fmt.Errorf("node is missing: %w", err)
+	}
+	dir, err := testserver.Fetched("kinesis-local", "KINESIS_LOCAL_VERSION", "kinesis.sh")
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "node_modules", name), nil
+}
+
+// Script makes a run of Node with the text of a program that may require
+// aws-kinesis-agg, Amazon's own aggregation in JavaScript. Where that is missing it
+// skips the test, but fails it in CI.
+func Script(t testing.TB, program string) *exec.Cmd {
+	t.Helper()
+	dir, err := module("")
+	if err != nil {
+		testserver.Absent(t, "aws-kinesis-agg", err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", "-e", program)
+	cmd.Dir = filepath.Dir(dir)
+	return cmd
+}
+
+func waitFor(t testing.TB, endpoint string, server *testserver.Process, log string) {
+	t.Helper()
+	client := Client(t, endpoint)
+	for deadline := time.Now().Add(patience); ; {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		_, err := client.ListStreams(ctx, &kinesis.ListStreamsInput{})
+		cancel()
+		if err == nil {
+			return
+		}
+		if server.Ended() || time.Now().After(deadline) {
+			t.Fatalf("kinesis-local does not answer: %v\n%s", err, testserver.LastWords(log))
+		}
+		select {
+		case <-server.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
