@@ -55,12 +55,37 @@ func (w *waits) park(came *arrivals, now time.Time) error {
 		if p == nil || now.Sub(p.taken) < parkAfterWaits*w.cfg.Wait && came.next-p.position.Offset < parkAfterRecords {
 			return nil
 		}
-		if err := w.state.Put(p.host, key(parkedKey, p.id), appendParked(nil, p)); err != nil {
-			return fmt.Errorf("park row %s: %w", p.id, err)
+		if err := w.parkOne(p); err != nil {
+			return err
 		}
-		p.parked = true
-		w.parked = append(w.parked, p)
 	}
+}
+
+func (w *waits) parkOne(p *pending) error {
+	if err := w.state.Put(p.host, key(parkedKey, p.id), appendParked(nil, p)); err != nil {
+		return fmt.Errorf("park row %s: %w", p.id, err)
+	}
+	p.parked = true
+	w.parked = append(w.parked, p)
+	return nil
+}
+
+// Park writes every row that may still change to the state, so that none is found by
+// its place in an input any more, and returns how many it wrote. It is called after
+// Resume, in place of Process, when hosts are about to move to other partitions.
+func (p *Pipeline) Park() (rows int, err error) {
+	if p.waits == nil {
+		return 0, nil
+	}
+	for _, came := range p.waits.topics {
+		for kept := came.head(); kept != nil; kept = came.head() {
+			if err := p.waits.parkOne(kept); err != nil {
+				return rows, err
+			}
+			rows++
+		}
+	}
+	return rows, nil
 }
 
 func (w *waits) expireParked(now time.Time) error {

@@ -127,11 +127,14 @@ func (o *Operator) lookup(e *enrich.Event) error {
 			return err
 		}
 	}
-	e.Learned.Addresses, e.Learned.Since = a.addresses, n.from
+	e.Learned.Addresses = a.addresses
+	if !e.Learned.Names { // else of any socket that waits
+		e.Learned.Since = n.from
+	}
 	if len(a.addresses) > 0 {
 		return nil
 	}
-	e.Learned.Names = len(a.aliases) > 0
+	e.Learned.Names = e.Learned.Names || len(a.aliases) > 0
 	for _, alias := range a.aliases {
 		if alias == question {
 			continue
@@ -157,7 +160,10 @@ func (o *Operator) spoke(e *enrich.Event) error {
 		return err
 	}
 	n := spokenName(e, text, source, port)
-	e.Learned.Addresses, e.Learned.Since = []netip.Addr{addr}, n.from
+	e.Learned.Addresses = []netip.Addr{addr}
+	if !e.Learned.Names {
+		e.Learned.Since = n.from
+	}
 	return o.learn(e, addressKey(addr), n)
 }
 

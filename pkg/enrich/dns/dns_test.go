@@ -262,3 +262,30 @@ func TestTheOrderOfLookupsDoesNotMatter(t *testing.T) {
 		}
 	})
 }
+
+// What is told of a socket must follow from its row and the names as they are now:
+// after a restart nothing else is known.
+func TestTheFirstNameOfAHostTellsItsSocketsAgain(t *testing.T) {
+	p := enrich.NewPipeline(event.NewLenses(), []enrich.Operator{dns.New(dns.Config{}, state.NewMemory())}, nil)
+	p.Wait(enrich.Waiting{}, state.NewMemory())
+	var out enrich.Out
+	for i, row := range []string{connect(t0, 7, "203.0.113.9"), lookup(t0+1, 7, "/bin/a", "other.example", "203.0.113.1")} {
+		in := enrich.Input{Value: []byte(row), Position: enrich.Position{Topic: "rows", Offset: int64(i)}}
+		if err := p.Process(context.Background(), in, &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var said []string
+	for _, o := range out.Outputs {
+		var a answered
+		if err := json.Unmarshal(o.Value, &a); err != nil {
+			t.Fatal(err)
+		}
+		if o.ID == "rows/0/0" {
+			said = append(said, a.says())
+		}
+	}
+	if want := []string{"", "name_unknown"}; !slices.Equal(said, want) {
+		t.Errorf("told %q, want %q", said, want)
+	}
+}

@@ -61,11 +61,14 @@ func (o *Operator) sawName(e *enrich.Event) error {
 	if err != nil {
 		return err
 	}
-	if minute := e.Time.Truncate(time.Minute); minute.After(h.named) {
-		h.named = minute
-		return o.putHost(e.Host, h)
+	minute := e.Time.Truncate(time.Minute)
+	if !minute.After(h.named) {
+		return nil
 	}
-	return nil
+	// Sockets that were told when no name was to be expected now lack one.
+	e.Learned.Names = h.named.IsZero() || minute.Sub(h.named) > expects/2
+	h.named = minute
+	return o.putHost(e.Host, h)
 }
 
 func (o *Operator) names(host enrich.Host, key []byte) ([]name, error) {
@@ -202,7 +205,7 @@ func (o *Operator) sweep(name enrich.Host, h *host, now time.Time) error {
 	if err := o.forget(name, h, old); err != nil {
 		return err
 	}
-	if h.addresses+h.aliases > 0 || now.Sub(h.named) <= expects {
+	if h.addresses+h.aliases > 0 || now.Sub(h.named) <= expects+o.cfg.Keep { // late sockets still ask
 		return o.putHost(name, h)
 	}
 	delete(o.hosts, name)

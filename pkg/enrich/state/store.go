@@ -239,6 +239,13 @@ func (s *Store) closeIter(iter io.Closer, err error) error {
 	return err
 }
 
+// All shows every key and value as the changelog has them, but for the transaction
+// under way, in byte order, until visit returns an error. The bytes are valid inside
+// visit.
+func (s *Store) All(visit func(key, value []byte) error) error {
+	return s.walk([]byte{metaKey + 1}, nil, visit)
+}
+
 // hosts shows the hosts that have keys with this prefix in the local store, by
 // leaping from one to the next.
 func (s *Store) hosts(prefix []byte, visit func(enrich.Host)) (err error) {

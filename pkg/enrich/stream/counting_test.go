@@ -100,6 +100,6 @@ func checkCounts(t *testing.T, cfg stream.KafkaConfig, hosts, want int) {
 // quick are connection options for tests in which members and transactions die.
 func quick() []kgo.Opt {
 	return []kgo.Opt{
-		kgo.SessionTimeout(2 * time.Second), kgo.HeartbeatInterval(200 * time.Millisecond),
+		kgo.SessionTimeout(1500 * time.Millisecond), kgo.HeartbeatInterval(200 * time.Millisecond),
 	}
 }

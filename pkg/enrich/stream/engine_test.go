@@ -36,6 +36,7 @@ func runs(t *testing.T, cfg stream.KafkaConfig, n int) (stop func() error) {
 
 // Promise 10: state follows its partition, whoever takes it.
 func TestStateMovesWithItsPartition(t *testing.T) {
+	t.Parallel()
 	_, cfg := cluster(t)
 	const hosts, rows = 8, 120
 	produce(t, cfg, hosts, 0, rows/4)
@@ -59,6 +60,7 @@ func TestStateMovesWithItsPartition(t *testing.T) {
 // What an aborted transaction said to the state is gone, and so is what operators
 // held of it; where nobody knows how it ended, the state topic does.
 func TestAbortedAndUnknownTransactionsLeaveNoState(t *testing.T) {
+	t.Parallel()
 	c, cfg := cluster(t)
 	cfg.StateDir = t.TempDir()
 	const hosts, rows = 4, 80
@@ -66,7 +68,7 @@ func TestAbortedAndUnknownTransactionsLeaveNoState(t *testing.T) {
 	c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
 		if p := req.(*kmsg.ProduceRequest); p.TransactionID != nil && refused.Add(1)%3 == 2 && refused.Load() < 10 {
-			return refuse(p), nil, true
+			return refuse(p, kerr.InvalidRecord), nil, true
 		}
 		return nil, nil, false
 	})
@@ -121,6 +123,7 @@ func (s *seen) records() (n int64) {
 // A restart on the same disk reads back only what the disk does not have; on
 // another disk, all of it.
 func TestARestartRestoresOnlyTheTail(t *testing.T) {
+	t.Parallel()
 	_, cfg := cluster(t)
 	cfg.StateDir = t.TempDir()
 	const hosts = 20
@@ -154,6 +157,7 @@ func TestARestartRestoresOnlyTheTail(t *testing.T) {
 
 // Committed offsets without any state are refused, unless that is accepted.
 func TestLostStateIsRefusedUnlessAccepted(t *testing.T) {
+	t.Parallel()
 	c, cfg := cluster(t)
 	produce(t, cfg, 4, 0, 5)
 	stop := runs(t, cfg, 1)
@@ -174,7 +178,7 @@ func TestLostStateIsRefusedUnlessAccepted(t *testing.T) {
 	cfg.AcceptStateLoss = true
 	runs(t, cfg, 1)
 	produce(t, cfg, 4, 5, 6)
-	if got := collect(t, cfg, counts, 21); len(got) != 24 {
+	if got := collect(t, cfg, counts, 24); len(got) != 24 {
 		t.Errorf("%d counts, want 24", len(got))
 	}
 }
@@ -182,6 +186,7 @@ func TestLostStateIsRefusedUnlessAccepted(t *testing.T) {
 // Rows that retention ate before they were read, or that somebody made the group
 // step over, are told as a gap with its bounds, once.
 func TestRowsThatWereNeverReadAreToldAsAGap(t *testing.T) {
+	t.Parallel()
 	for name, skip := range map[string]func(context.Context, *kadm.Client, int32, int64) error{
 		"retention": func(ctx context.Context, admin *kadm.Client, p int32, to int64) error {
 			offsets := kadm.Offsets{}
@@ -231,6 +236,7 @@ func TestRowsThatWereNeverReadAreToldAsAGap(t *testing.T) {
 }
 
 func TestCheckKafkaWantsAStateTopicThatFits(t *testing.T) {
+	t.Parallel()
 	c, cfg := cluster(t)
 	kafkatest.CreateTopic(t, c.ListenAddrs(), "deleting.state", partitions, map[string]string{"cleanup.policy": "delete"})
 	kafkatest.CreateTopic(t, c.ListenAddrs(), "small.state", partitions-1, map[string]string{"cleanup.policy": "compact"})

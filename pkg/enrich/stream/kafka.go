@@ -25,6 +25,10 @@ const (
 	rebalanceTimeout   = 60 * time.Second
 )
 
+// fetchWait is how long a broker may sit on a fetch that finds nothing: a partition
+// whose state has just come is not asked for before the fetch under way returns.
+const fetchWait = 500 * time.Millisecond
+
 // KafkaConfig is what a Kafka session needs to know.
 type KafkaConfig struct {
 	// Connection holds brokers, TLS and SASL.
@@ -60,7 +64,8 @@ type KafkaConfig struct {
 	Monitor Monitor
 	Log     *slog.Logger
 
-	limits *limits // of one session and those that take its place
+	limits *limits       // of one session and those that take its place
+	pause  time.Duration // after an abort
 }
 
 const defaultMaxRecordBytes = 1_000_000
@@ -112,6 +117,9 @@ func OpenKafka(cfg KafkaConfig) (*KafkaSession, error) {
 	if s.limits == nil {
 		s.limits = newLimits()
 	}
+	if s.cfg.pause == 0 {
+		s.cfg.pause = abortPause
+	}
 	if s.cfg.Monitor == nil {
 		s.cfg.Monitor = unwatched{}
 	}
@@ -156,6 +164,7 @@ func (s *KafkaSession) options() []kgo.Opt {
 		kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(sessionTimeout),
 		kgo.RebalanceTimeout(rebalanceTimeout),
+		kgo.FetchMaxWait(fetchWait),
 		kgo.FetchMaxBytes(maxBytes),
 		kgo.FetchMaxPartitionBytes(maxBytes / 4),
 		kgo.Balancers(&witness{balance.Copartition(), s.note}),

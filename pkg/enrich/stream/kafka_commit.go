@@ -173,7 +173,7 @@ func (s *KafkaSession) failed(ctx context.Context, workers []*worker, err error)
 		return err
 	}
 	select {
-	case <-time.After(abortPause):
+	case <-time.After(s.cfg.pause):
 	case <-ctx.Done():
 	}
 	return fmt.Errorf("%w: %w", ErrAborted, err)

@@ -62,11 +62,11 @@ func produce(t *testing.T, cfg stream.KafkaConfig, hosts, from, to int) {
 }
 
 // running starts the sessions; the function it returns stops them and waits.
-func running(t *testing.T, cfg stream.KafkaConfig, n int) (stop func()) {
+func running(t *testing.T, cfg stream.KafkaConfig, n int, job stream.Job) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- stream.RunKafka(ctx, cfg, n, job()) }()
+	go func() { done <- stream.RunKafka(ctx, cfg, n, job) }()
 	stopped := false
 	stop = func() {
 		if stopped {
@@ -82,33 +82,14 @@ func running(t *testing.T, cfg stream.KafkaConfig, n int) (stop func()) {
 	return stop
 }
 
-// collect reads topic, committed records only, until it has want ids or the
-// deadline passes, and then a little longer to see what should not be there.
-func collect(t *testing.T, cfg stream.KafkaConfig, topic string, want int) []*kgo.Record {
+// begun returns once something came out.
+func begun(t *testing.T, brokers []string) {
 	t.Helper()
-	client, err := kgo.NewClient(append(cfg.Connection[:len(cfg.Connection):len(cfg.Connection)],
-		kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	var got []*kgo.Record
-	ids := map[string]bool{}
-	deadline := time.Now().Add(60 * time.Second)
-	for extra := false; time.Now().Before(deadline); {
-		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-		fetches := client.PollFetches(ctx)
-		cancel()
-		for _, r := range fetches.Records() {
-			got = append(got, r)
-			ids[idOf(r)] = true
+	for deadline := time.Now().Add(time.Minute); len(committed(t, brokers, out)) == 0; <-time.After(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing comes out")
 		}
-		if fetches.NumRecords() == 0 && extra {
-			break
-		}
-		extra = len(ids) >= want
 	}
-	return got
 }
 
 // check wants each of the rows 0 to n of each host once and in order.
@@ -138,12 +119,13 @@ func check(t *testing.T, records []*kgo.Record, hosts, n int) {
 // Promises 4 and 5: exactly once and in order per host, while members come and
 // go.
 func TestExactlyOnceAcrossRebalancesAndRestarts(t *testing.T) {
-	_, cfg := cluster(t)
+	t.Parallel()
+	c, cfg := cluster(t)
 	const hosts, rows = 8, 600
 	produce(t, cfg, hosts, 0, rows/3)
-	stopFirst := running(t, cfg, 1)
-	collect(t, cfg, out, 1)
-	running(t, cfg, 2)
+	stopFirst := running(t, cfg, 1, job())
+	begun(t, c.ListenAddrs())
+	running(t, cfg, 2, job())
 	produce(t, cfg, hosts, rows/3, 2*rows/3)
 	stopFirst()
 	produce(t, cfg, hosts, 2*rows/3, rows)
@@ -152,6 +134,7 @@ func TestExactlyOnceAcrossRebalancesAndRestarts(t *testing.T) {
 
 // An aborted transaction leaves nothing behind and loses nothing.
 func TestRefusedOutputIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	for name, exactlyOnce := range map[string]bool{"exactly_once": true, "at_least_once": false} {
 		t.Run(name, func(t *testing.T) {
 			c, cfg := cluster(t)
@@ -164,9 +147,9 @@ func TestRefusedOutputIsTriedAgain(t *testing.T) {
 					return nil, nil, false
 				}
 				c.KeepControl()
-				return refuse(produce), nil, true
+				return refuse(produce, kerr.InvalidRecord), nil, true
 			})
-			running(t, cfg, 1)
+			running(t, cfg, 1, job())
 			got := collect(t, cfg, out, 100)
 			if !exactlyOnce { // what one partition took may come again with what the other refused
 				got = lasts(got)
@@ -201,14 +184,14 @@ func idOf(r *kgo.Record) string {
 	return ""
 }
 
-func refuse(req *kmsg.ProduceRequest) kmsg.Response {
+func refuse(req *kmsg.ProduceRequest, with *kerr.Error) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
 	for _, topic := range req.Topics {
 		rt := kmsg.NewProduceResponseTopic()
 		rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
 		for _, p := range topic.Partitions {
 			rp := kmsg.NewProduceResponseTopicPartition()
-			rp.Partition, rp.ErrorCode = p.Partition, kerr.InvalidRecord.Code
+			rp.Partition, rp.ErrorCode = p.Partition, with.Code
 			rt.Partitions = append(rt.Partitions, rp)
 		}
 		resp.Topics = append(resp.Topics, rt)
@@ -217,20 +200,22 @@ func refuse(req *kmsg.ProduceRequest) kmsg.Response {
 }
 
 func TestAtLeastOnceWritesEachRowAndContinuesWhereItStopped(t *testing.T) {
+	t.Parallel()
 	_, cfg := cluster(t)
 	cfg.ExactlyOnce = false
 	produce(t, cfg, 3, 0, 40)
-	stop := running(t, cfg, 1)
+	stop := running(t, cfg, 1, job())
 	collect(t, cfg, out, 120)
 	stop()
 	produce(t, cfg, 3, 40, 60)
-	running(t, cfg, 1)
+	running(t, cfg, 1, job())
 	check(t, lasts(collect(t, cfg, out, 180)), 3, 60)
 }
 
 // Bad input: a record that is no JSON, and a row too large to enrich, become
 // dead letters and stop nobody.
 func TestDeadLetters(t *testing.T) {
+	t.Parallel()
 	_, cfg := cluster(t)
 	cfg.MaxRecordBytes = 20_000
 	client, err := kgo.NewClient(cfg.Connection...)
@@ -246,7 +231,7 @@ func TestDeadLetters(t *testing.T) {
 		}
 	}
 	produce(t, cfg, 1, 0, 5)
-	running(t, cfg, 1)
+	running(t, cfg, 1, job())
 	check(t, collect(t, cfg, out, 5), 1, 5)
 	reasons := map[string]bool{}
 	for _, r := range collect(t, cfg, dead, 2) {
@@ -262,6 +247,7 @@ func TestDeadLetters(t *testing.T) {
 }
 
 func TestCheckKafkaSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	_, cfg := cluster(t)
 	if err := stream.CheckKafka(context.Background(), cfg); err != nil {
 		t.Errorf("a good cluster: %v", err)

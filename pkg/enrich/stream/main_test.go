@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"github.com/stackjoin/stackjoin/internal/jointest"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 )
@@ -20,7 +21,8 @@ import (
 const (
 	childBrokers = "STREAM_TEST_BROKERS"
 	childDir     = "STREAM_TEST_DIR"
-	childDies    = "STREAM_TEST_DIES" // in a row with this text
+	childDies    = "STREAM_TEST_DIES"  // in a row with this text
+	childJoins   = "STREAM_TEST_JOINS" // to join, not to count
 )
 
 func TestMain(m *testing.M) {
@@ -40,6 +42,9 @@ func child(brokers []string) error {
 	cfg.StateDir = os.Getenv(childDir)
 	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	job := counting(os.Stderr)
+	if os.Getenv(childJoins) != "" {
+		job = jointest.Job(os.Stderr)
+	}
 	if text := os.Getenv(childDies); text != "" {
 		job = dying(job, text)
 	}
@@ -48,13 +53,13 @@ func child(brokers []string) error {
 
 // config is that of the tests' group.
 func config(brokers []string) stream.KafkaConfig {
-	return stream.KafkaConfig{
+	return stream.Hurried(stream.KafkaConfig{
 		StateTopic:  states,
-		Connection:  []kgo.Opt{kgo.SeedBrokers(brokers...)},
+		Connection:  []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.HeartbeatInterval(200 * time.Millisecond)},
 		Group:       "enricher",
 		Inputs:      []string{in},
 		Outputs:     map[enrich.Stream]string{enrich.Enriched: out, enrich.DeadLetters: dead, enrich.Findings: counts},
 		ExactlyOnce: true,
 		Log:         slog.New(slog.DiscardHandler),
-	}
+	})
 }

@@ -39,6 +39,7 @@ func TestAZombieChangesNothing(t *testing.T) {
 // Several inputs are one partition of the join: a host's rows of all of them meet
 // one state, and each topic's stay in order.
 func TestSeveralInputsMeetOneState(t *testing.T) {
+	t.Parallel()
 	c, cfg := cluster(t)
 	const hosts, rows, second = 4, 40, "osquery.more"
 	kafkatest.CreateTopic(t, c.ListenAddrs(), second, partitions, nil)
@@ -79,6 +80,7 @@ func TestSeveralInputsMeetOneState(t *testing.T) {
 // Without transactions a restart goes on with the state and the offsets of the
 // last commit.
 func TestAtLeastOnceKeepsItsState(t *testing.T) {
+	t.Parallel()
 	_, cfg := cluster(t)
 	cfg.ExactlyOnce = false
 	produce(t, cfg, 4, 0, 30)

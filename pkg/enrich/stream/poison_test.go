@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -30,7 +31,7 @@ func TestPoisonIsDeadLetteredAlone(t *testing.T) {
 				for _, topic := range p.Topics {
 					for _, batch := range topic.Partitions {
 						if p.TransactionID != nil && bytes.Contains(batch.Records, []byte(`"refuse-this"`)) {
-							return refuse(p), nil, true
+							return refuse(p, kerr.InvalidRecord), nil, true
 						}
 					}
 				}

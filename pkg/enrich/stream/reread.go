@@ -19,33 +19,50 @@ func (s *KafkaSession) Reread(ctx context.Context, p Partition, topic string, fr
 	if err != nil {
 		return err
 	}
-	next, end := from, inputs[topic]
-	if next >= end {
+	return Span{s.cfg.Connection, Partition{topic, p.ID}, from, inputs[topic]}.Inputs(ctx, visit)
+}
+
+// Span is records of one partition: those committed from From up to To.
+type Span struct {
+	Connection []kgo.Opt
+	Partition  Partition
+	From, To   int64
+}
+
+// Inputs shows the records as a pipeline takes them.
+func (s Span) Inputs(ctx context.Context, visit func(enrich.Input) error) error {
+	return s.Read(ctx, func(r *kgo.Record) error { return visit(input(r)) })
+}
+
+// Read shows the records in order, by a client of its own, and waits for transactions
+// that are not decided. What retention or compaction has taken is left out.
+func (s Span) Read(ctx context.Context, visit func(*kgo.Record) error) error {
+	next := s.From
+	if next >= s.To {
 		return nil
 	}
-	opts := append(s.cfg.Connection[:len(s.cfg.Connection):len(s.cfg.Connection)],
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {p.ID: kgo.NewOffset().At(from)}}),
+	client, err := kgo.NewClient(append(s.Connection[:len(s.Connection):len(s.Connection)],
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.Partition.Topic: {s.Partition.ID: kgo.NewOffset().At(s.From)}}),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // they may be the last before the end
 		kgo.FetchMaxBytes(maxBytes),
 		kgo.FetchMaxPartitionBytes(maxBytes),
 		kgo.DisableFetchSessions(),
-	)
-	client, err := kgo.NewClient(opts...)
+	)...)
 	if err != nil {
-		return fmt.Errorf("read %s/%d again: %w", topic, p.ID, err)
+		return fmt.Errorf("read %s/%d: %w", s.Partition.Topic, s.Partition.ID, err)
 	}
 	defer client.Close()
-	for next < end {
+	for next < s.To {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("read %s/%d again at %d: %w", topic, p.ID, next, err)
+			return fmt.Errorf("read %s/%d at %d: %w", s.Partition.Topic, s.Partition.ID, next, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			next = r.Offset + 1
-			if r.Offset < end && !r.Attrs.IsControl() && err == nil {
-				err = visit(input(r))
+			if r.Offset < s.To && !r.Attrs.IsControl() && err == nil {
+				err = visit(r)
 			}
 		})
 		if err != nil {
