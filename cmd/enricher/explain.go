@@ -14,12 +14,15 @@ import (
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/internal/explain"
 	"github.com/stackjoin/stackjoin/internal/logging"
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 )
 
 // explainFlags are what the explain command was asked to do.
 type explainFlags struct {
 	config, id string
 	json       bool
+	feeds      []reputation.Feed
+	dir        string
 }
 
 func explainCommand(std streams) *cobra.Command {
@@ -52,6 +55,7 @@ func (f *explainFlags) explain(ctx context.Context, what string, std streams) er
 	if err != nil {
 		return err
 	}
+	f.feeds, f.dir = cfg.FeedList(), cfg.State.Dir
 	var from explain.Reader = explain.Files{}
 	var kafka *explain.Kafka
 	if f.config != "" {
@@ -137,10 +141,25 @@ func (f *explainFlags) one(ctx context.Context, value []byte, from explain.Reade
 	if err != nil {
 		return err
 	}
+	if err := x.ReadFeeds(ctx, f.keptLine); err != nil {
+		return err //nolint:wrapcheck // it names the feed
+	}
 	if f.json {
 		return json.NewEncoder(out).Encode(x) //nolint:wrapcheck // the writer is the person's own
 	}
 	x.Write(out)
 	fmt.Fprintln(out)
 	return nil
+}
+
+// keptLine is where the line of a match lies in the copy of its feed in state.dir.
+func (f *explainFlags) keptLine(m *explain.Match) (explain.Place, error) {
+	for _, feed := range f.feeds {
+		if feed.Resolved().Name != m.Feed {
+			continue
+		}
+		path, line, err := reputation.KeptLine(f.dir, feed, m.Generation, m.Provenance)
+		return explain.Place{File: path, Line: line}, err //nolint:wrapcheck // it says all there is to say
+	}
+	return explain.Place{}, fmt.Errorf("feed %s is not in the configuration", m.Feed)
 }

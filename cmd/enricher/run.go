@@ -9,16 +9,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
+	"github.com/stackjoin/stackjoin/internal/joins"
 	"github.com/stackjoin/stackjoin/internal/logging"
 	"github.com/stackjoin/stackjoin/internal/metrics"
 	"github.com/stackjoin/stackjoin/internal/version"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
-	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
-	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
-	"github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
-	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
 func runCommand(std streams) *cobra.Command {
@@ -71,7 +68,7 @@ func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log
 	group.Go(func() error { return feeds.reload(ctx, store) })
 	group.Go(func() error { return metrics.Serve(ctx, cfg.Metrics, meter, log) })
 	group.Go(func() error {
-		return stream.RunKafka(ctx, kafka, cfg.Members(), stream.Job{Build: pipelines(cfg, store), Observe: meter.Observe, Log: log})
+		return stream.RunKafka(ctx, kafka, cfg.Members(), stream.Job{Build: pipelines(cfg, store), Observe: meter.Observe, Status: meter.Status, Log: log})
 	})
 	log.Info("enricher started", "version", version.String(), "group", cfg.Group, "inputs", cfg.Inputs.Results,
 		"sessions", cfg.Members(), "delivery", cfg.Delivery, "feeds", len(cfg.Feeds))
@@ -101,20 +98,10 @@ func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig
 	}, nil
 }
 
-// pipelines makes what a partition's rows are taken through: joins that own the
-// partition's state, then lookups that all partitions share.
+// pipelines makes what each partition's rows are taken through.
 func pipelines(cfg *enricherconf.Config, store *reputation.Store) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
-	lenses := event.NewLenses(cfg.CustomLenses()...)
-	lookups := []enrich.Enricher{reputation.New(store)}
+	builder := joins.NewBuilder(cfg, store)
 	return func(_ stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
-		books, err := ledger.New(cfg.Ledger(), state("ledger"))
-		if err != nil {
-			return nil, err
-		}
-		joins := []enrich.Operator{process.New(cfg.Process(), state("process")), dns.New(cfg.DNS(), state("dns"))}
-		p := enrich.NewPipeline(lenses, joins, lookups)
-		p.Guard(books)
-		p.Wait(cfg.Waiting(), state("pipeline"))
-		return p, nil
+		return builder.Build(state)
 	}
 }

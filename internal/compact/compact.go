@@ -18,6 +18,9 @@ var ErrShort = errors.New("value cut short")
 // Number appends n.
 func Number(b []byte, n uint64) []byte { return binary.AppendUvarint(b, n) }
 
+// Signed appends n, which may be negative.
+func Signed(b []byte, n int64) []byte { return binary.AppendVarint(b, n) }
+
 // Text appends s with its length.
 func Text(b []byte, s string) []byte { return append(Number(b, uint64(len(s))), s...) }
 
@@ -69,6 +72,16 @@ func (r *Reader) Format(want uint64) {
 	}
 }
 
+// Formats reads the number that a value begins with, and fails where it is not from
+// oldest to newest.
+func (r *Reader) Formats(oldest, newest uint64) uint64 {
+	v := r.Number()
+	if v < oldest || v > newest {
+		r.Fail(fmt.Errorf("format %d, this version reads %d to %d", v, oldest, newest))
+	}
+	return v
+}
+
 // step goes on by size bytes, and tells whether they are there.
 func (r *Reader) step(size int) bool {
 	if size <= 0 || size > len(r.b) {
@@ -82,6 +95,15 @@ func (r *Reader) step(size int) bool {
 // Number reads what Number wrote.
 func (r *Reader) Number() uint64 {
 	n, size := binary.Uvarint(r.b)
+	if !r.step(size) {
+		return 0
+	}
+	return n
+}
+
+// Signed reads what Signed wrote.
+func (r *Reader) Signed() int64 {
+	n, size := binary.Varint(r.b)
 	if !r.step(size) {
 		return 0
 	}

@@ -1,9 +1,10 @@
-// Command docgen writes docs/config.md from the configuration types, so that the
-// page cannot say what the programs do not do.
+// Command docgen writes docs/config.md from the configuration types and docs/metrics.md
+// from the metrics, so that the pages cannot say what the programs do not do.
 package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,10 +12,14 @@ import (
 	"github.com/stackjoin/stackjoin/internal/config"
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/internal/loggerconf"
+	"github.com/stackjoin/stackjoin/internal/metrics"
 )
 
-// page is the file that is generated.
-const page = "docs/config.md"
+// The files that are generated.
+const (
+	page        = "docs/config.md"
+	metricsPage = "docs/metrics.md"
+)
 
 const intro = `# Configuration
 
@@ -27,13 +32,13 @@ A secret can stand in the file, come from a variable, or better from a file of i
 `
 
 func main() {
-	if err := run(page); err != nil {
+	if err := errors.Join(run(page, write), run(metricsPage, metrics.Document)); err != nil {
 		fmt.Fprintln(os.Stderr, "docgen:", err)
 		os.Exit(1)
 	}
 }
 
-func run(path string) error {
+func run(path string, write func(io.Writer) error) error {
 	var b bytes.Buffer
 	if err := write(&b); err != nil {
 		return err

@@ -61,7 +61,7 @@ type Topics struct {
 // State says where things are kept between runs.
 type State struct {
 	Dir    string `yaml:"dir" doc:"Folder for what outlives a restart: the last good copy of each feed, and copies of the partitions' state, so that a restart reads back only what is new. One process has it for itself. Empty keeps feeds nowhere, and state in memory: all of it is read back from the state topic."`
-	Format int    `yaml:"format" default:"0" doc:"Format to write the state in: 0 for this version's newest, or the one before while a fleet is upgraded and may have to go back. The newest is 1, the only one so far."`
+	Format int    `yaml:"format" default:"0" doc:"Format to write the state in: 0 for this version's newest, or the one before while a fleet is upgraded and may have to go back. The newest is 2, which keeps where each row was read; 1 does not."`
 }
 
 // Joins bounds the joins.
@@ -143,7 +143,7 @@ func (c *Config) Members() int {
 
 // Process is the bounds of the process join.
 func (c *Config) Process() process.Config {
-	return process.Config{Live: c.Joins.ProcessLive.Std(), MaxPerHost: c.Joins.ProcessMaxPerHost}
+	return process.Config{Live: c.Joins.ProcessLive.Std(), MaxPerHost: c.Joins.ProcessMaxPerHost, Format: c.State.Format}
 }
 
 // Waiting says how events wait for answers.
@@ -153,7 +153,7 @@ func (c *Config) Waiting() enrich.Waiting {
 
 // DNS is the bounds of the join of sockets and names.
 func (c *Config) DNS() dns.Config {
-	return dns.Config{TTL: c.Joins.NameTTL.Std(), MaxAddresses: c.Joins.NamesMaxPerHost}
+	return dns.Config{TTL: c.Joins.NameTTL.Std(), MaxAddresses: c.Joins.NamesMaxPerHost, Format: c.State.Format}
 }
 
 // Ledger is what the ledger is told of the hosts.

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -54,6 +55,32 @@ type Step struct {
 // Match is one indicator that the event met.
 type Match struct {
 	Indicator, Field, Feed, Generation, How, Provenance, Confidence string
+	// Line is what the feed's copy has there; Problem says why it is not shown.
+	Line    string `json:",omitempty"`
+	Problem string `json:",omitempty"`
+}
+
+// ReadFeeds looks up each match's line in the copies of feeds that are kept; kept says
+// where it lies, or why it cannot be shown.
+func (x *Explanation) ReadFeeds(ctx context.Context, kept func(m *Match) (Place, error)) error {
+	for i := range x.Matches {
+		m := &x.Matches[i]
+		at, err := kept(m)
+		if err != nil {
+			m.Problem = err.Error()
+			continue
+		}
+		line, err := Files{}.Read(ctx, at)
+		switch {
+		case errors.Is(err, ErrRemoved):
+			m.Problem = err.Error()
+		case err != nil:
+			return fmt.Errorf("feed %s: %w", m.Feed, err)
+		default:
+			m.Line = strings.ToValidUTF8(strings.TrimSpace(string(line)), "\ufffd")
+		}
+	}
+	return nil
 }
 
 // Explanation is how one record came about.

@@ -27,6 +27,7 @@ func NewKafka(options []kgo.Opt) (*Kafka, error) {
 	client, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(8 << 20),
+		kgo.KeepControlRecords(), // a topic's last offset is mostly the mark of a transaction
 	}, options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
@@ -99,7 +100,7 @@ func (k *Kafka) consume(ctx context.Context, topic string, partition int32, from
 		cancel()
 		if err := fetches.Err0(); err != nil {
 			if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-				return nil // what is left up to the end are the marks of transactions
+				return nil // what is left up to the end was compacted away
 			}
 			return fmt.Errorf("read %s/%d: %w", topic, partition, err)
 		}
@@ -108,7 +109,7 @@ func (k *Kafka) consume(ctx context.Context, topic string, partition int32, from
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			next = r.Offset + 1
-			if r.Offset < to {
+			if r.Offset < to && !r.Attrs.IsControl() {
 				visit(r)
 			}
 		})

@@ -43,6 +43,12 @@ func (x *Explanation) Write(w io.Writer) {
 	for _, m := range x.Matches {
 		fmt.Fprintf(w, "match     %s in %s: feed %s lists it at %s (%s, confidence %s, generation %.12s)\n",
 			defang(clean(m.Indicator)), clean(m.Field), clean(m.Feed), clean(m.Provenance), clean(m.How), clean(m.Confidence), clean(m.Generation))
+		switch {
+		case m.Problem != "":
+			fmt.Fprintf(w, "          the line cannot be shown: %s\n", clean(m.Problem))
+		case m.Line != "":
+			fmt.Fprintf(w, "          %s\n", defang(clean(cut(m.Line, maxShown))))
+		}
 	}
 	for _, g := range x.Gaps {
 		why := reasons()[g.Reason]

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -8,47 +9,80 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 )
 
 // partitions are the metrics of the partitions that this process holds, and of
 // their transactions. It is safe for concurrent use.
 type partitions struct {
-	lag, restoring, restored, remaining, bytes *prometheus.GaugeVec
-	ended                                      *prometheus.CounterVec
+	lag, restoring, restored, remaining, bytes  *prometheus.GaugeVec
+	newest, ahead, behind, held, kept, keptSize *prometheus.GaugeVec
+	ended                                       *prometheus.CounterVec
+	all                                         []*prometheus.GaugeVec
 
-	mu   sync.Mutex
-	busy map[int32]bool // restoring
+	mu      sync.Mutex
+	busy    map[int32]bool // restoring
+	busiest map[int32][]enrich.HostRows
 }
 
-func newPartitions() *partitions {
+func (m *Enricher) newPartitions() *partitions {
+	p := &partitions{busy: map[int32]bool{}, busiest: map[int32][]enrich.HostRows{}}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stackjoin_partition_" + name, Help: help}, []string{"partition"})
+		g := m.gauges("partition_"+name, help, "partition")
+		p.all = append(p.all, g)
+		return g
 	}
-	return &partitions{
-		lag:       gauge("lag_records", "Records of the inputs that are not processed, about."),
-		restoring: gauge("restoring", "1 while the partition's state is being read back; it processes nothing then."),
-		restored:  gauge("restored_records", "Records read back so far, of the restore under way or the last."),
-		remaining: gauge("restore_remaining_records", "Records that the restore has yet to read, about."),
-		bytes:     gauge("state_bytes", "Size of the partition's local state, about."),
-		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stackjoin_transactions_total",
-			Help: "Transactions by how they ended: committed, or aborted for processing, refused, rebalance, timeout, broker, stopped, unknown.",
-		}, []string{"result"}),
-		busy: map[int32]bool{},
-	}
+	p.lag = gauge("lag_records", "Records of the inputs that are not processed, about.")
+	p.restoring = gauge("restoring", "1 while the partition's state is being read back; it processes nothing then.")
+	p.restored = gauge("restored_records", "Records read back so far, of the restore under way or the last.")
+	p.remaining = gauge("restore_remaining_records", "Records that the restore has yet to read, about.")
+	p.bytes = gauge("state_bytes", "Size of the partition's local state, about.")
+	p.newest = gauge("event_timestamp_seconds", "Latest time at which something happened that was processed, in Unix time; time() less this is how fresh the output is.")
+	p.ahead = gauge("host_clock_ahead_seconds", "Most that a host's clock was ahead of the broker's, of the rows of the last seconds.")
+	p.behind = gauge("host_delay_seconds", "Most time between a host's keeping a row and the broker's taking it, of the rows of the last seconds: a backlog, or a clock that is behind.")
+	p.held = gauge("held_events", "Events that wait for an answer and are not told yet.")
+	p.kept = gauge("kept_events", "Events that a later row may still change, those held among them.")
+	p.keptSize = gauge("kept_bytes", "Memory of those, about; joins.wait_bytes bounds it.")
+	p.ended = m.counters("transactions_total",
+		"Transactions by how they ended: committed, or aborted for processing, refused, rebalance, timeout, broker, stopped, unknown.", "result")
+	return p
 }
 
-func (p *partitions) gauges() []*prometheus.GaugeVec {
-	return []*prometheus.GaugeVec{p.lag, p.restoring, p.restored, p.remaining, p.bytes}
+// Status takes in how a partition's pipeline fares.
+func (m *Enricher) Status(id stream.Partition, s enrich.Status) {
+	p, label := m.partitions, strconv.Itoa(int(id.ID))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busiest[id.ID] = s.Busiest
+	if !s.Newest.IsZero() {
+		p.newest.WithLabelValues(label).Set(float64(s.Newest.Unix()))
+	}
+	p.ahead.WithLabelValues(label).Set(s.Ahead.Seconds())
+	p.behind.WithLabelValues(label).Set(s.Behind.Seconds())
+	p.held.WithLabelValues(label).Set(float64(s.Held))
+	p.kept.WithLabelValues(label).Set(float64(s.Kept))
+	p.keptSize.WithLabelValues(label).Set(float64(s.Bytes))
 }
 
-func (p *partitions) collectors() []prometheus.Collector {
-	all := []prometheus.Collector{p.ended}
-	for _, g := range p.gauges() {
-		all = append(all, g)
+// hosts names the hosts that sent most in the last seconds, by partition. They are no
+// labels: rows say what they are called.
+func (p *partitions) hosts(w http.ResponseWriter, _ *http.Request) {
+	type host struct {
+		Host string `json:"host"`
+		Rows int64  `json:"rows"`
 	}
-	return all
+	p.mu.Lock()
+	all := map[int32][]host{}
+	for id, busiest := range p.busiest {
+		all[id] = []host{}
+		for _, b := range busiest {
+			all[id] = append(all[id], host{string(b.Host), b.Rows})
+		}
+	}
+	p.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"busiest_hosts_by_partition": all}) // who asked has gone
 }
 
 // Partition takes in how a partition fares. It implements stream.Monitor.
@@ -76,7 +110,8 @@ func (m *Enricher) Gone(id int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.busy, id)
-	for _, g := range p.gauges() {
+	delete(p.busiest, id)
+	for _, g := range p.all {
 		g.DeleteLabelValues(strconv.Itoa(int(id)))
 	}
 }

@@ -6,8 +6,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stackjoin/stackjoin/internal/metrics"
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 )
 
@@ -61,5 +64,39 @@ func TestPartitionsAndTransactionsAreCounted(t *testing.T) {
 	}
 	if strings.Contains(body, `partition="5"`) {
 		t.Error("a partition that has gone is still told")
+	}
+}
+
+func TestStatsAndStatusAreTold(t *testing.T) {
+	m := metrics.New()
+	s := enrich.NewStats()
+	s.Late["process_events"], s.Evicted["name"], s.Books["merged"], s.Revised, s.WaitCut = 2, 3, 4, 5, 6
+	s.Joins[enrich.Joined{Join: "process", Result: enrich.JoinLate}] = 7
+	m.Observe(s)
+	status := enrich.Status{Newest: time.Unix(1_760_000_000, 0), Ahead: 3 * time.Second, Busiest: []enrich.HostRows{{Host: "<web>", Rows: 9}}}
+	status.Held, status.Kept, status.Bytes = 1, 2, 3000
+	m.Status(stream.Partition{Topic: "rows", ID: 3}, status)
+	m.Feeds(reputation.Report{Feeds: []reputation.FeedReport{{Name: "mine", Generation: "old"}}})
+	m.Feeds(reputation.Report{Feeds: []reputation.FeedReport{{Name: "mine", Generation: "new"}}})
+	_, body := get(t, m, "/metrics")
+	for _, line := range []string{
+		`stackjoin_late_rows_total{table="process_events"} 2`, `stackjoin_evicted_total{join="name"} 3`, `stackjoin_ledger_total{what="merged"} 4`,
+		"stackjoin_revisions_total 5", "stackjoin_wait_cut_total 6", `stackjoin_joins_total{join="process",result="late"} 7`,
+		`stackjoin_partition_event_timestamp_seconds{partition="3"} 1.76e+09`, `stackjoin_partition_host_clock_ahead_seconds{partition="3"} 3`,
+		`stackjoin_partition_held_events{partition="3"} 1`, `stackjoin_partition_kept_bytes{partition="3"} 3000`, `stackjoin_feed_info{feed="mine",generation="new"} 1`,
+	} {
+		if !strings.Contains(body, line+"\n") {
+			t.Errorf("no line %s", line)
+		}
+	}
+	if strings.Contains(body, "web") || strings.Contains(body, `"old"`) {
+		t.Error("a host's name or an old generation is a label")
+	}
+	if _, body := get(t, m, "/debug/hosts"); body != `{"busiest_hosts_by_partition":{"3":[{"host":"\u003cweb\u003e","rows":9}]}}`+"\n" {
+		t.Errorf("busiest hosts %s", body)
+	}
+	m.Gone(3)
+	if _, body := get(t, m, "/debug/hosts"); strings.Contains(body, "web") {
+		t.Errorf("a partition that has gone is still told: %s", body)
 	}
 }

@@ -30,7 +30,7 @@ func (s *Story) Run(t testing.TB, p Pipeline) {
 	var out enrich.Out
 	records := s.records(t)
 	for i, r := range records {
-		in := enrich.Input{Value: r.value, Position: position(i)}
+		in := enrich.Input{Value: r.value, Position: position(i), Appended: r.appended}
 		if err := p.Process(context.Background(), in, &out); err != nil {
 			t.Fatalf("row %d: %v", i, err)
 		}
@@ -40,42 +40,103 @@ func (s *Story) Run(t testing.TB, p Pipeline) {
 			t.Fatal(err)
 		}
 	}
-	s.compare(t, records, told(t, &out))
+	s.compare(t, records, listen(t, &out))
 }
 
-// told is the last enrichment of each event by its id. Every output must be a record
-// of its schema.
-func told(t testing.TB, out *enrich.Out) map[string]map[string]any {
+// telling is what was told under one id: the last, and how often.
+type telling struct {
+	last  map[string]any
+	times int
+}
+
+// heard is what was told: of events by their id, and of findings by id under each rule.
+type heard struct {
+	events   map[string]*telling
+	findings map[string]map[string]*telling
+}
+
+// listen takes in what came out. Every output must be a record of its schema.
+func listen(t testing.TB, out *enrich.Out) *heard {
 	t.Helper()
-	last := map[string]map[string]any{}
+	h := &heard{map[string]*telling{}, map[string]map[string]*telling{}}
 	for _, o := range out.Outputs {
 		schematest.Validate(t, o.Schema, o.Value)
-		var value struct{ Enrichment map[string]any }
+		var value map[string]any
 		if err := json.Unmarshal(o.Value, &value); err != nil {
 			t.Fatalf("output %s: %v", o.ID, err)
 		}
-		if o.Stream == enrich.Enriched {
-			last[o.ID] = value.Enrichment
+		switch o.Stream {
+		case enrich.Enriched:
+			enrichment, _ := value["enrichment"].(map[string]any) // the schema has it
+			tell(h.events, o.ID, enrichment)
+		case enrich.Findings:
+			rule, _ := value["rule"].(map[string]any)
+			name, _ := rule["id"].(string)
+			if h.findings[name] == nil {
+				h.findings[name] = map[string]*telling{}
+			}
+			tell(h.findings[name], o.ID, value)
 		}
 	}
-	return last
+	return h
 }
 
-func (s *Story) compare(t testing.TB, records []record, told map[string]map[string]any) {
+func tell(all map[string]*telling, id string, value map[string]any) {
+	if all[id] == nil {
+		all[id] = &telling{}
+	}
+	all[id].last = value
+	all[id].times++
+}
+
+func (s *Story) compare(t testing.TB, records []record, h *heard) {
 	t.Helper()
 	for _, w := range s.Want {
-		i := slices.IndexFunc(records, func(r record) bool { return r.label == w.Row })
-		if i < 0 || len(w.Is) == 0 {
-			t.Fatalf("want of row %q: there is no such row, or nothing is wanted of it", w.Row)
+		if len(w.Is) == 0 || (w.Row == "") == (w.Finding == "") {
+			t.Fatalf("a want is of a row or a finding, and of something in it: %+v", w)
 		}
-		got, ok := told[records[i].id]
-		if !ok {
-			t.Errorf("row %s: nothing was told of it", w.Row)
+		if w.Finding != "" {
+			s.finding(t, &w, h.findings[w.Finding])
 			continue
 		}
-		for _, wrong := range s.differences("", w.Is, got) {
-			t.Errorf("row %s: %s\ntold: %s", w.Row, wrong, shown(got))
+		i := slices.IndexFunc(records, func(r record) bool { return r.label == w.Row })
+		if i < 0 {
+			t.Fatalf("want of row %q: there is no such row", w.Row)
 		}
+		s.hold(t, "row "+w.Row, &w, h.events[records[i].id])
+	}
+	for rule := range h.findings {
+		if !slices.ContainsFunc(s.Want, func(w Want) bool { return w.Finding == rule }) {
+			t.Errorf("finding %s: nobody wants it: %v", rule, slices.Collect(maps.Keys(h.findings[rule])))
+		}
+	}
+}
+
+// finding holds the one finding of a rule to what is wanted of it.
+func (s *Story) finding(t testing.TB, w *Want, all map[string]*telling) {
+	t.Helper()
+	if len(all) > 1 {
+		t.Errorf("finding %s: there are %d of it", w.Finding, len(all))
+	}
+	var one *telling
+	for _, one = range all {
+		break
+	}
+	s.hold(t, "finding "+w.Finding, w, one)
+}
+
+// hold compares what was told of something with what is wanted.
+func (s *Story) hold(t testing.TB, what string, w *Want, got *telling) {
+	t.Helper()
+	if got == nil {
+		t.Errorf("%s: nothing was told of it", what)
+		return
+	}
+	if w.Told != 0 && got.times != w.Told {
+		t.Errorf("%s: told %d times, want %d", what, got.times, w.Told)
+	}
+	for _, wrong := range s.differences("", w.Is, got.last) {
+		t.Errorf("%s: %s\ntold: %s", what, wrong, shown(got.last))
 	}
 }
 

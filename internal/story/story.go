@@ -14,6 +14,11 @@
 //	want:
 //	  - {row: call, is: {process: {executable: /usr/bin/curl, start: "@3"}, session: null}}
 //
+// What came to a person is wanted by its rule, {finding: telemetry_gap, is: {...}}, and
+// told: 2 wants that an event or a finding was told as often. A row that is lost was
+// sent and never came; one that arrives later than it was asked for was on its way till
+// then, by the broker's clock.
+//
 // Times are seconds after start; "@3" is such a time, in a row as Unix seconds and in
 // what is wanted as the output writes times. A want's members are looked for in the
 // enrichment, others may stand beside them; a list must have as many elements; null
@@ -33,6 +38,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
@@ -42,8 +48,11 @@ type Story struct {
 	Story string    `yaml:"story"`
 	Host  string    `yaml:"host"`
 	Start time.Time `yaml:"start"`
-	Rows  []Row     `yaml:"rows"`
-	Want  []Want    `yaml:"want"`
+	// Emit and Lenses are the enricher's joins.emit and lenses.
+	Emit   string              `yaml:"emit"`
+	Lenses []enricherconf.Lens `yaml:"lenses"`
+	Rows   []Row               `yaml:"rows"`
+	Want   []Want              `yaml:"want"`
 }
 
 // Row is one osquery call: a row, or a snapshot of several.
@@ -54,8 +63,13 @@ type Row struct {
 	// Host is another than the story's.
 	Host string `yaml:"host"`
 	// At is when it happened, Asked when the query ran if later.
-	At       int              `yaml:"at"`
-	Asked    int              `yaml:"asked"`
+	At    int `yaml:"at"`
+	Asked int `yaml:"asked"`
+	// Arrives is when the broker took it, by its own clock, if not when the query ran
+	// by the host's.
+	Arrives *int `yaml:"arrives"`
+	// Lost tells that it was sent and never came.
+	Lost     bool             `yaml:"lost"`
 	Action   string           `yaml:"action"`
 	Columns  map[string]any   `yaml:"columns"`
 	Snapshot []map[string]any `yaml:"snapshot"`
@@ -65,10 +79,13 @@ type Row struct {
 	Again string `yaml:"again"`
 }
 
-// Want is what one row's event is to be told as.
+// Want is what one row's event, or a finding of one rule, is to be told as.
 type Want struct {
-	Row string         `yaml:"row"`
-	Is  map[string]any `yaml:"is"`
+	Row     string         `yaml:"row"`
+	Finding string         `yaml:"finding"`
+	Is      map[string]any `yaml:"is"`
+	// Told is how often it was told, 0 where that does not matter.
+	Told int `yaml:"told"`
 }
 
 // record is one input, with what its event is called in the story and by the
@@ -76,6 +93,7 @@ type Want struct {
 type record struct {
 	label, id string
 	value     []byte
+	appended  time.Time
 }
 
 // Load reads a story. It ends the test where there is none.
@@ -103,17 +121,30 @@ func position(i int) enrich.Position {
 // records are the story's rows as they are shipped, in order.
 func (s *Story) records(t testing.TB) (all []record) {
 	t.Helper()
+	prev := map[string]string{}
 	for seq, r := range s.Rows {
 		switch {
 		case r.Again != "":
 			all = append(all, again(t, all, r.Again))
 		case r.JSON != "":
-			all = append(all, record{r.ID, nameOf(r.JSON, len(all)), []byte(r.JSON)})
+			all = append(all, record{r.ID, nameOf(r.JSON, len(all)), []byte(r.JSON), s.appended(&r)})
 		default:
-			all = append(all, s.call(t, &r, seq+1)...)
+			call := s.call(t, &r, seq+1, prev)
+			if !r.Lost {
+				all = append(all, call...)
+			}
 		}
 	}
 	return all
+}
+
+// appended is when the broker took a row.
+func (s *Story) appended(r *Row) time.Time {
+	seconds := max(r.At, r.Asked)
+	if r.Arrives != nil {
+		seconds = *r.Arrives
+	}
+	return s.Start.Add(time.Duration(seconds) * time.Second)
 }
 
 // nameOf is the name of a row that is read at position i.
@@ -138,8 +169,9 @@ func again(t testing.TB, all []record, label string) record {
 
 const run = "00112233445566aa"
 
-// call ships one call of osqueryd's, which is called seq.
-func (s *Story) call(t testing.TB, r *Row, seq int) (all []record) {
+// call ships one call of osqueryd's, which is called seq. prev has the last call of
+// each agent.
+func (s *Story) call(t testing.TB, r *Row, seq int, prev map[string]string) (all []record) {
 	t.Helper()
 	rows, action := r.Snapshot, "snapshot"
 	if rows == nil {
@@ -153,14 +185,15 @@ func (s *Story) call(t testing.TB, r *Row, seq int) (all []record) {
 	}
 	for i, columns := range rows {
 		d := event.Delivery{
-			Agent: agent, Run: run, Seq: uint64(seq), Row: i, Rows: len(rows), Spooled: s.Start.Add(time.Duration(max(r.At, r.Asked)) * time.Second),
+			Agent: agent, Run: run, Seq: uint64(seq), Row: i, Rows: len(rows), Prev: prev[agent], Spooled: s.Start.Add(time.Duration(max(r.At, r.Asked)) * time.Second),
 		}
-		out := record{label: r.ID, id: d.Name(), value: event.AppendDelivery(s.row(t, r, agent, action, columns), &d)}
+		out := record{label: r.ID, id: d.Name(), value: event.AppendDelivery(s.row(t, r, agent, action, columns), &d), appended: s.appended(r)}
 		if i > 0 {
 			out.label = ""
 		}
 		all = append(all, out)
 	}
+	prev[agent] = fmt.Sprintf("%s/%d", run, seq)
 	return all
 }
 

@@ -21,11 +21,12 @@ const maxAncestor = 256
 type shape struct {
 	ancestors, threats int
 	text               int // bytes of one text
+	evidence           int // rows beside the event's own
 }
 
 // shapes are tried until the enrichment fits: the farthest ancestors go first.
 // The last fits whatever the texts are.
-var shapes = [...]shape{{8, 64, 8 << 10}, {4, 64, 8 << 10}, {1, 32, 2 << 10}, {0, 8, 32}} //nolint:gochecknoglobals // a constant, but for the language
+var shapes = [...]shape{{8, 64, 8 << 10, 40}, {4, 64, 8 << 10, 32}, {1, 32, 2 << 10, 16}, {0, 8, 32, 4}} //nolint:gochecknoglobals // a constant, but for the language
 
 // AppendEnriched appends the event's row with its enrichment as the last
 // member. The row's own members are its bytes as they were.
@@ -86,7 +87,7 @@ func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) ([]byt
 	w.related(e)
 	joined[1].from = len(w.b)
 	w.gaps(e)
-	w.evidence(e)
+	w.evidence(e, sh.evidence)
 	joined[1].to = len(w.b)
 	if w.cut {
 		w.truth("truncated", true)
@@ -237,22 +238,16 @@ func (w *writer) gaps(e *Event) {
 
 // evidence tells which rows made the record, where they were read and how late: from
 // the event to the append where there was one. The event's own row is the first.
-func (w *writer) evidence(e *Event) {
-	own := Evidence{Position: e.Position}
-	if !e.Appended.IsZero() && !e.Time.IsZero() {
-		own.Lateness = e.Appended.Sub(e.Time)
-	}
+func (w *writer) evidence(e *Event, most int) {
+	shown := e.Evidence[:min(len(e.Evidence), most)]
+	w.cut = w.cut || len(shown) < len(e.Evidence)
 	w.array("evidence")
-	w.proof(&own)
-	for i := range e.Evidence[:min(len(e.Evidence), maxEvidence)] {
-		w.proof(&e.Evidence[i])
+	w.proof(&Evidence{Position: e.Position, Lateness: e.Lateness()})
+	for i := range shown {
+		w.proof(&shown[i])
 	}
 	w.close(']')
 }
-
-// maxEvidence is more than a process, its ancestors as they are told, a session and
-// a name have.
-const maxEvidence = 32
 
 func (w *writer) proof(p *Evidence) {
 	w.item()

@@ -94,6 +94,15 @@ type Evidence struct {
 	Lateness time.Duration
 }
 
+// Lateness is how long after it happened the event's row could be read: zero where
+// either time is not known, negative where its host's clock is ahead.
+func (e *Event) Lateness() time.Duration {
+	if e.Appended.IsZero() || e.Time.IsZero() {
+		return 0
+	}
+	return e.Appended.Sub(e.Time)
+}
+
 // Field returns the value of the column that answers for f under the event's
 // lens.
 func (e *Event) Field(f event.Field) (event.Value, bool) {

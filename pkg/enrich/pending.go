@@ -27,6 +27,7 @@ type pending struct {
 	answer   uint64
 	asked    uint64
 	remote   netip.Addr
+	lacks    lacks
 	gone     bool
 	// unnamed tells that the guard said no_delivery of this row, once for its host.
 	unnamed bool

@@ -24,42 +24,6 @@ type Input struct {
 	Broken error
 }
 
-// Stats counts what went through a pipeline.
-type Stats struct {
-	Records     int64
-	Rows        map[event.Kind]int64
-	DeadLetters int64
-	Matches     int64
-	Gaps        map[string]int64
-	// Revised counts events told again, and WaitCut those that were given up early
-	// because too much waited.
-	Revised, WaitCut int64
-	// Duplicates are rows that the guard dropped; they count nowhere else.
-	Duplicates int64
-	// ClockClamped counts rows whose time was too absurd to move a clock.
-	ClockClamped int64
-}
-
-// NewStats returns counts of nothing.
-func NewStats() Stats { return Stats{Rows: map[event.Kind]int64{}, Gaps: map[string]int64{}} }
-
-// Add adds o to s, which NewStats made.
-func (s *Stats) Add(o Stats) {
-	s.Records += o.Records
-	s.DeadLetters += o.DeadLetters
-	s.Matches += o.Matches
-	s.Duplicates += o.Duplicates
-	s.ClockClamped += o.ClockClamped
-	s.Revised += o.Revised
-	s.WaitCut += o.WaitCut
-	for kind, n := range o.Rows {
-		s.Rows[kind] += n
-	}
-	for reason, n := range o.Gaps {
-		s.Gaps[reason] += n
-	}
-}
-
 // Pipeline takes the records of one partition through its operators and
 // lookups. It is for one goroutine.
 type Pipeline struct {
@@ -70,6 +34,7 @@ type Pipeline struct {
 	clocks    clocks
 	waits     *waits // nil when every event is told once, at once
 	stats     Stats
+	since     since
 	event     Event
 	row       []byte
 	// again and value are for events that are told later, or once more.
@@ -99,13 +64,6 @@ func (p *Pipeline) Wait(cfg Waiting, state State) {
 // Guard sets who sees each row first. It is called before Process.
 func (p *Pipeline) Guard(g Guard) {
 	p.guard = g
-}
-
-// TakeStats returns the counts since it was last called.
-func (p *Pipeline) TakeStats() Stats {
-	taken := p.stats
-	p.stats = NewStats()
-	return taken
 }
 
 // Process takes one record and adds to out what it makes: one enriched record
@@ -210,7 +168,9 @@ func (p *Pipeline) step(ctx context.Context, in Input, sub int, out *Out) error 
 	if err := p.lookup(ctx, e); err != nil {
 		return err
 	}
-	p.count(e)
+	if err := p.count(e, at); err != nil {
+		return err
+	}
 	if err := p.tell(ctx, e, at, sub, out); err != nil {
 		return err
 	}
@@ -272,14 +232,6 @@ func (p *Pipeline) tick(ctx context.Context, host Host, now time.Time, out *Out)
 		}
 	}
 	return p.release(ctx, host, now, out)
-}
-
-func (p *Pipeline) count(e *Event) {
-	p.stats.Rows[e.Kind]++
-	p.stats.Matches += int64(len(e.Threats))
-	for _, g := range e.Gaps {
-		p.stats.Gaps[g.Reason]++
-	}
 }
 
 // identify fills in what the row itself says: its name, host, kind and time.

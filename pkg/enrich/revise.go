@@ -144,6 +144,9 @@ func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *
 		return err
 	}
 	kept.asked = e.asked
+	lacks := lacking(e)
+	p.answered(kept.lacks, lacks)
+	kept.lacks = lacks
 	if kept.held && open(e) && !forced {
 		return nil
 	}

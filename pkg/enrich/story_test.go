@@ -5,12 +5,28 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stackjoin/stackjoin/internal/enricherconf"
+	"github.com/stackjoin/stackjoin/internal/joins"
 	"github.com/stackjoin/stackjoin/internal/story"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
-	processes "github.com/stackjoin/stackjoin/pkg/enrich/process"
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 	"github.com/stackjoin/stackjoin/pkg/enrich/state"
-	"github.com/stackjoin/stackjoin/pkg/event"
 )
+
+// pipelineFor is what the enricher takes rows through, with its defaults.
+func pipelineFor(t *testing.T, s *story.Story) *enrich.Pipeline {
+	t.Helper()
+	cfg, err := enricherconf.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Joins.Emit, cfg.Lenses = s.Emit, s.Lenses
+	p, err := joins.NewBuilder(cfg, reputation.NewStore(nil)).Build(func(string) enrich.State { return state.NewMemory() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
 
 // The golden corpus: each file of testdata/stories is rows in and records out.
 func TestStories(t *testing.T) {
@@ -20,8 +36,8 @@ func TestStories(t *testing.T) {
 	}
 	for _, path := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".yaml"), func(t *testing.T) {
-			operators := []enrich.Operator{processes.New(processes.Config{}, state.NewMemory())}
-			story.Load(t, path).Run(t, enrich.NewPipeline(event.NewLenses(), operators, nil))
+			s := story.Load(t, path)
+			s.Run(t, pipelineFor(t, s))
 		})
 	}
 }

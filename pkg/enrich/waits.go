@@ -94,7 +94,7 @@ func (w *waits) add(e *Event, at, hostNow, taken time.Time, sub int) *pending {
 	}
 	p := &pending{
 		id: e.ID, host: e.Host, row: slices.Clone(e.Raw), position: e.Position, appended: e.Appended, sub: sub,
-		at: at, taken: taken, held: !w.cfg.Immediate && open(e), asked: e.asked, remote: remoteOf(e),
+		at: at, taken: taken, held: !w.cfg.Immediate && open(e), asked: e.asked, remote: remoteOf(e), lacks: lacking(e),
 		unnamed: slices.ContainsFunc(e.Gaps, func(g Gap) bool { return g.Reason == NoDelivery }),
 	}
 	w.keep(p)

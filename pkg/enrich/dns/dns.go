@@ -25,6 +25,9 @@ type Config struct {
 	// MaxAddresses caps the addresses per host, MaxNames the names per address
 	// (8192, 64). Those that end first go first, and are counted.
 	MaxAddresses, MaxNames int
+	// Format is that in which the State is written: 2, the newest, keeps where each
+	// row was read, 1 does not. Both are read.
+	Format int
 }
 
 func orDefault[T comparable](v *T, to T) {
@@ -54,9 +57,10 @@ type Operator struct {
 	cfg   Config
 	state enrich.State
 	hosts map[enrich.Host]*host
-	// evicted counts names and addresses that a cap pushed out.
-	evicted int64
-	buf     []byte
+	// evicted counts names and addresses that a cap pushed out, counted those told by
+	// Count.
+	evicted, counted int64
+	buf              []byte
 }
 
 // New returns an Operator over what state holds.
@@ -66,11 +70,18 @@ func New(cfg Config, state enrich.State) *Operator {
 	orDefault(&cfg.Keep, time.Hour)
 	orDefault(&cfg.MaxAddresses, 8192)
 	orDefault(&cfg.MaxNames, 64)
+	orDefault(&cfg.Format, format)
 	return &Operator{cfg: cfg, state: state, hosts: map[enrich.Host]*host{}}
 }
 
 // Evicted is the number of names and addresses that the caps have pushed out.
 func (o *Operator) Evicted() int64 { return o.evicted }
+
+// Count implements enrich.Counter.
+func (o *Operator) Count(s *enrich.Stats) {
+	s.Evicted["name"] += o.evicted - o.counted
+	o.counted = o.evicted
+}
 
 // OnEvent takes lookups, and names that TLS and HTTP events tell, and gives sockets
 // the name of their other end. For a socket it only reads: asked again it answers by
@@ -121,7 +132,13 @@ func (o *Operator) lookup(e *enrich.Event) error {
 		return err
 	}
 	a := read(e, o.cfg.TTL)
-	n := name{text: question, pid: asker(e), source: enrich.FromDNS, from: e.Time.Add(-skew), until: e.Time.Add(a.ttl + o.cfg.Grace), id: e.ID}
+	at, err := o.place(e)
+	if err != nil {
+		return err
+	}
+	n := name{
+		text: question, pid: asker(e), source: enrich.FromDNS, from: e.Time.Add(-skew), until: e.Time.Add(a.ttl + o.cfg.Grace), id: e.ID, place: at,
+	}
 	for _, addr := range a.addresses {
 		if err := o.learn(e, addressKey(addr), n); err != nil {
 			return err
@@ -159,7 +176,12 @@ func (o *Operator) spoke(e *enrich.Event) error {
 	if err := o.sawName(e); err != nil {
 		return err
 	}
+	at, err := o.place(e)
+	if err != nil {
+		return err
+	}
 	n := spokenName(e, text, source, port)
+	n.place = at
 	e.Learned.Addresses = []netip.Addr{addr}
 	if !e.Learned.Names {
 		e.Learned.Since = n.from

@@ -43,7 +43,11 @@ type answered struct {
 				Same                           bool `json:"same_process"`
 			}
 		}
-		Gaps []struct{ Question, Reason string }
+		Gaps     []struct{ Question, Reason string }
+		Evidence []struct {
+			For, ID string
+			Line    int
+		}
 	}
 }
 
@@ -88,6 +92,28 @@ func runFrom(t interface{ Fatal(...any) }, op *dns.Operator, line int, rows ...s
 		}
 	}
 	return all
+}
+
+// Each name's row is cited; of several lookups of one, the first.
+func TestTheRowsThatTellNamesAreCited(t *testing.T) {
+	rows := []string{
+		lookup(t0, 7, "curl", "a.example", "192.0.2.1;"), lookup(t0+5, 7, "curl", "a.example", "192.0.2.1;"),
+		lookup(t0+6, 7, "curl", "b.example", "192.0.2.1;"), connect(t0+7, 7, "192.0.2.1"),
+	}
+	for format, want := range map[int]string{1: "", 2: " name a.example@1 name b.example@3"} {
+		kept := state.NewMemory()
+		all := run(t, dns.New(dns.Config{Format: format}, kept), rows...)
+		all = append(all, runFrom(t, dns.New(dns.Config{}, kept), 9, rows[3])...)
+		for i, a := range all[3:] {
+			got := ""
+			for _, p := range a.Enrichment.Evidence[1:] {
+				got += fmt.Sprintf(" %s %s@%d", p.For, p.ID, p.Line)
+			}
+			if got != want {
+				t.Errorf("format %d, answer %d: cited %q, want %q", format, i, got, want)
+			}
+		}
+	}
 }
 
 func TestTheNameOfASocket(t *testing.T) {

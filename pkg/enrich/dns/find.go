@@ -17,12 +17,17 @@ func (o *Operator) answer(e *enrich.Event) error {
 		return nil
 	}
 	pid, _ := e.Int(event.PID)
+	h, err := o.host(e.Host)
+	if err != nil {
+		return err
+	}
 	found, err := o.find(e, addr, port, max(0, pid))
 	if err != nil {
 		return err
 	}
 	if len(found) == 0 {
-		return o.unknown(e, addr, port)
+		h.unknown(e, addr, port)
+		return nil
 	}
 	if len(found) > maxCandidates {
 		e.AddGap("names", enrich.NamesCut)
@@ -36,6 +41,7 @@ func (o *Operator) answer(e *enrich.Event) error {
 	for i := range found {
 		n := &found[i]
 		e.Names = append(e.Names, enrich.Name{Name: n.text, Status: status, Source: n.source, SameProcess: pid > 0 && n.pid == pid, Evidence: n.id})
+		h.origins.Cite(e, "name", n.text, n.place)
 	}
 	return nil
 }
@@ -46,18 +52,13 @@ func hasGap(e *enrich.Event, question string) bool {
 
 // unknown says that no name is known, where one could be: the host's names are seen,
 // and the address is one that names stand for.
-func (o *Operator) unknown(e *enrich.Event, addr netip.Addr, port uint16) error {
+func (h *host) unknown(e *enrich.Event, addr netip.Addr, port uint16) {
 	if addr.IsLoopback() || addr.IsMulticast() || addr.IsLinkLocalUnicast() || port == 53 {
-		return nil
-	}
-	h, err := o.host(e.Host)
-	if err != nil {
-		return err
+		return
 	}
 	if !h.named.IsZero() && e.Time.Sub(h.named) <= expects+time.Minute {
 		e.AddGap("name", enrich.NameUnknown)
 	}
-	return nil
 }
 
 // find returns the names that the other end had for this socket, by the best evidence

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/origin"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 	"github.com/stackjoin/stackjoin/pkg/event"
@@ -86,15 +87,16 @@ func TestTheHostThatHTTPAsked(t *testing.T) {
 
 func FuzzNames(f *testing.F) {
 	at := time.Unix(1_760_000_000, 0).UTC()
-	f.Add(encode(nil, []name{lookedUp("a.example", at), {text: "b.example", source: enrich.FromSNI, pid: 7, port: 443, from: at, until: at, id: "x/y/1/0"}}))
-	f.Add(encode(nil, nil))
+	f.Add(encode(nil, []name{lookedUp("a.example", at), {text: "b.example", source: enrich.FromSNI, pid: 7, port: 443, from: at, until: at, id: "x/y/1/0", place: origin.Place{At: 7, Late: -3, Of: 1}}}, format))
+	f.Add(encode(nil, []name{lookedUp("a.example", at)}, 1))
+	f.Add(encode(nil, nil, format))
 	f.Add([]byte{9})
 	f.Fuzz(func(t *testing.T, value []byte) {
 		all, err := decode(value)
 		if err != nil {
 			return
 		}
-		again, err := decode(encode(nil, all))
+		again, err := decode(encode(nil, all, format))
 		if err != nil || len(again) != len(all) {
 			t.Fatalf("%v became %v, %v", all, again, err)
 		}

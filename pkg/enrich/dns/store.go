@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/origin"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
 
@@ -14,6 +15,7 @@ type host struct {
 	// named is the minute of the last name that was seen.
 	named, sweepAt     time.Time
 	addresses, aliases int
+	origins            origin.Table // where its rows were read
 }
 
 // name is one name of an address, or of an alias.
@@ -25,6 +27,7 @@ type name struct {
 	// from and until bound the sockets that it may be the name of.
 	from, until time.Time
 	id          string // of the event that tells it
+	place       origin.Place
 }
 
 func (n *name) same(o *name) bool {
@@ -50,8 +53,24 @@ func (o *Operator) host(name enrich.Host) (*host, error) {
 }
 
 func (o *Operator) putHost(name enrich.Host, h *host) error {
-	o.buf = h.append(o.buf[:0])
+	o.buf = h.append(o.buf[:0], uint64(o.cfg.Format))
 	return wrap(name, o.state.Put(name, hostKey(), o.buf))
+}
+
+// place returns where the event was read, in its host's own numbers.
+func (o *Operator) place(e *enrich.Event) (origin.Place, error) {
+	if o.cfg.Format < placed {
+		return origin.Place{}, nil
+	}
+	h, err := o.host(e.Host)
+	if err != nil {
+		return origin.Place{}, err
+	}
+	p, fresh := h.origins.Place(e)
+	if !fresh {
+		return p, nil
+	}
+	return p, o.putHost(e.Host, h)
 }
 
 // sawName notes that the host's names are seen. Minutes will do, and are a write each
@@ -103,8 +122,8 @@ func (o *Operator) learn(e *enrich.Event, key []byte, n name) error {
 		if !old.same(&n) || old.from.After(n.until) || n.from.After(old.until) {
 			return false
 		}
-		if old.from.Before(n.from) || old.from.Equal(n.from) && old.id < n.id {
-			n.from, n.id = old.from, old.id
+		if old.from.Before(n.from) || old.from.Equal(n.from) && old.id <= n.id {
+			n.from, n.id, n.place = old.from, old.id, old.place
 		}
 		if old.until.After(n.until) {
 			n.until = old.until
@@ -129,7 +148,7 @@ func (o *Operator) learn(e *enrich.Event, key []byte, n name) error {
 }
 
 func (o *Operator) put(host enrich.Host, key []byte, all []name) error {
-	o.buf = encode(o.buf[:0], all)
+	o.buf = encode(o.buf[:0], all, uint64(o.cfg.Format))
 	return wrap(host, o.state.Put(host, key, o.buf))
 }
 

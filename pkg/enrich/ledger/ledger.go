@@ -122,6 +122,16 @@ func (l *Ledger) TakeStats() Stats {
 	return taken
 }
 
+// Count implements enrich.Counter. Duplicates are the pipeline's to count.
+func (l *Ledger) Count(s *enrich.Stats) {
+	taken := l.TakeStats()
+	s.Books["unnamed_rows"] += taken.Unnamed
+	s.Books["unnamed_hosts"] += taken.UnnamedHosts
+	s.Books["unsure_rows"] += taken.Unsure
+	s.Books["merged"] += taken.Merged
+	s.Books["findings"] += taken.Findings
+}
+
 // Check enters a row and tells whether it came before and is to be dropped. Findings
 // that it gives rise to go to out.
 func (l *Ledger) Check(e *enrich.Event, out *enrich.Out) (drop bool, err error) {

@@ -82,10 +82,29 @@ func (h *host) tell(e *enrich.Event, first link, at int64) {
 	for i := 0; i < len(chain) && p.ContainerID == ""; i++ {
 		p.ContainerID = h.contained(chain[i].pid, chain[i].version)
 	}
+	h.cite(e, chain)
 	if first.is(thin) {
 		e.AddGap("command_line", enrich.ProcessThin)
 	}
 	e.Session = h.session(e, chain, at)
+}
+
+// maxCited is how many ancestors' rows are cited: as many as are told.
+const maxCited = 8
+
+// cite names the rows that tell of a process and its nearest ancestors. An event's own
+// row is named by the event.
+func (h *host) cite(e *enrich.Event, chain []link) {
+	for i := range chain[:min(len(chain), maxCited+1)] {
+		part, v := "ancestor", chain[i].version
+		if i == 0 {
+			part = "process"
+			if at, _ := h.record.origins.Position(v.from); at == e.Position {
+				continue
+			}
+		}
+		h.record.origins.Cite(e, part, v.id, v.from)
+	}
 }
 
 // chain follows parents to pid 1, as they were when each child started.

@@ -35,7 +35,7 @@ func BenchmarkJoin(b *testing.B) {
 			e := newEvent(b, row)
 			b.ReportAllocs()
 			for b.Loop() {
-				e.Process, e.Session, e.Gaps = nil, nil, e.Gaps[:0]
+				e.Process, e.Session, e.Gaps, e.Evidence = nil, nil, e.Gaps[:0], e.Evidence[:0]
 				if err := op.OnEvent(e, nil); err != nil {
 					b.Fatal(err)
 				}
@@ -54,7 +54,7 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		e := events[i%len(events)]
-		e.Process, e.Session, e.Gaps = nil, nil, e.Gaps[:0]
+		e.Process, e.Session, e.Gaps, e.Evidence = nil, nil, e.Gaps[:0], e.Evidence[:0]
 		if err := op.OnEvent(e, nil); err != nil {
 			b.Fatal(err)
 		}

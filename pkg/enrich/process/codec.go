@@ -5,6 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+
+	"github.com/stackjoin/stackjoin/internal/compact"
+	"github.com/stackjoin/stackjoin/internal/origin"
 )
 
 // What is kept in the State, for each host under keys of its own:
@@ -18,7 +21,11 @@ import (
 // Numbers in keys are big-endian. Every value begins with the format's version, one
 // byte; then numbers are varints (zig-zag where they may be negative), texts their
 // length and bytes, lists their count and elements. Times are Unix nanoseconds.
-const format = 1
+// Format 1 has no places where rows were read.
+const (
+	format = 2
+	placed = 2 // the first that has places
+)
 
 // Kinds of keys.
 const (
@@ -41,11 +48,13 @@ func appendText(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-func appendHistory(dst []byte, h *history) []byte {
+func appendHistory(dst []byte, h *history, format byte) []byte {
 	dst = append(dst, format)
 	dst = binary.AppendUvarint(dst, uint64(len(h.versions)))
 	for i := range h.versions {
-		dst = appendVersion(dst, &h.versions[i])
+		if dst = appendVersion(dst, &h.versions[i]); format >= placed {
+			dst = origin.AppendPlace(dst, h.versions[i].from)
+		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(h.endings)))
 	for i := range h.endings {
@@ -87,9 +96,10 @@ func appendVersion(dst []byte, v *version) []byte {
 
 // reader takes a value apart. After an error it returns zeros.
 type reader struct {
-	b    []byte
-	err  error
-	keep func([]byte) string // interns a text
+	b      []byte
+	err    error
+	keep   func([]byte) string // interns a text
+	format byte
 }
 
 // newReader begins a value after its format's version.
@@ -97,10 +107,10 @@ func newReader(b []byte, keep func([]byte) string) *reader {
 	switch {
 	case len(b) == 0:
 		return &reader{err: errCut, keep: keep}
-	case b[0] != format:
-		return &reader{err: fmt.Errorf("the value has format %d, this program reads %d: run the version that wrote it", b[0], format), keep: keep}
+	case b[0] < 1 || b[0] > format:
+		return &reader{err: fmt.Errorf("the value has format %d, this program reads up to %d: run the version that wrote it", b[0], format), keep: keep}
 	}
-	return &reader{b: b[1:], keep: keep}
+	return &reader{b: b[1:], keep: keep, format: b[0]}
 }
 
 func (r *reader) fail() {
@@ -164,6 +174,24 @@ func (r *reader) count(size int) int {
 	return int(n)
 }
 
+// place is where a row was read, not known in a value of an older format.
+func (r *reader) place() (p origin.Place) {
+	if r.format >= placed {
+		r.part(func(c *compact.Reader) { p = origin.ReadPlace(c) })
+	}
+	return p
+}
+
+// part reads what another room wrote.
+func (r *reader) part(read func(*compact.Reader)) {
+	c := compact.NewReader(r.b)
+	if read(c); c.Err() != nil {
+		r.fail()
+		return
+	}
+	r.b = r.b[len(r.b)-c.Rest():]
+}
+
 func (r *reader) order() order { return order{r.uint(), r.uint()} }
 
 // done is the error of the whole value.
@@ -200,4 +228,5 @@ func (r *reader) version(v *version) {
 	v.order = r.order()
 	v.path, v.commandLine, v.directory = r.text(), r.own(), r.text()
 	v.uid, v.auid, v.user, v.container, v.token = r.text(), r.text(), r.text(), r.text(), r.text()
+	v.from = r.place()
 }

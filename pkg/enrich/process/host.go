@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/origin"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
 
@@ -33,6 +34,8 @@ type record struct {
 	boots []int64
 	// snapshot is the result of `processes` that is coming in row by row.
 	snapshot snapshot
+	// origins are where its rows were read.
+	origins origin.Table
 }
 
 // snapshot is how much of one `processes` result came.

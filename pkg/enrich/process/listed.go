@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/stackjoin/stackjoin/internal/origin"
 )
 
 // `processes` tells when a process began and what it runs when it is listed. What it
@@ -96,19 +98,28 @@ func (h *history) shown(v *version) int64 {
 	return last
 }
 
-// add keeps v, and returns how.
-func (h *history) add(v version) (changed bool) {
+// add keeps v. Recited tells that a row which came before gives way to v's as the one
+// that tells of its version.
+func (h *history) add(v version, origins *origin.Table) (changed, recited bool) {
 	at, found := slices.BinarySearchFunc(h.versions, &v, func(c version, v *version) int { return compare(&c, v) })
 	if found {
-		return v.is(inventory) && h.versions[at].list(&v)
+		return h.versions[at].again(&v, origins)
 	}
 	if v.is(unstarted) {
 		if c := h.listing(&v); c != nil {
-			return c.list(&v)
+			return c.again(&v, origins)
 		}
 	}
 	h.versions = slices.Insert(h.versions, at, v)
-	return true
+	return true, false
+}
+
+// again takes what another row tells of the same version.
+func (v *version) again(row *version, origins *origin.Table) (changed, recited bool) {
+	if recited = row.first < v.first || row.first == v.first && origins.Earlier(row.from, v.from); recited {
+		v.from = row.from
+	}
+	return v.is(inventory) && v.list(row) || recited, recited
 }
 
 // listing is the version as which an equal one without a start was kept before, or

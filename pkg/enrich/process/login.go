@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/origin"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
@@ -35,6 +36,7 @@ type fact struct {
 	uid, user string
 	terminal  string
 	remote    string
+	from      origin.Place // the row
 }
 
 // logins are what is known of the logins whose process had one pid.
@@ -49,6 +51,7 @@ type logins struct {
 type login struct {
 	enrich.Login
 	start, end int64 // end is 0 while it is open
+	from       origin.Place
 }
 
 // all returns the logins of a pid, oldest first.
@@ -71,7 +74,7 @@ func (l *logins) build(h *host, pid int64) (all []login) {
 		if f.out {
 			continue // the end of a login that was not seen
 		}
-		all = append(all, login{start: f.at})
+		all = append(all, login{start: f.at, from: f.from})
 		all[last+1].take(h, f)
 	}
 	for i := range all {
@@ -223,11 +226,17 @@ func (o *Operator) takeLogin(h *host, e *enrich.Event) error {
 		}
 		l = &logins{}
 	}
+	var err error
+	if f.from, err = o.store.place(h, e); err != nil {
+		return err
+	}
 	at, found := slices.BinarySearchFunc(l.facts, &f, func(have fact, f *fact) int { return compareFacts(&have, f) })
-	if found {
+	if found && !h.record.origins.Earlier(f.from, l.facts[at].from) {
 		return nil
 	}
-	if l.facts = slices.Insert(l.facts, at, f); len(l.facts) > maxFacts {
+	if found {
+		l.facts[at].from = f.from
+	} else if l.facts = slices.Insert(l.facts, at, f); len(l.facts) > maxFacts {
 		l.facts = slices.Delete(l.facts, 0, 1)
 	}
 	l.done = false

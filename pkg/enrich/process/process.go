@@ -23,6 +23,9 @@ type Config struct {
 	MaxPerHost, MaxPerPartition int
 	// MaxCached caps the versions that are held decoded in memory.
 	MaxCached int
+	// Format is that in which the State is written: 2, the newest, keeps where each
+	// row was read, 1 does not. Both are read.
+	Format int
 }
 
 // Defaults of Config.
@@ -33,6 +36,7 @@ const (
 	DefaultMaxPerHost      = 65536
 	DefaultMaxPerPartition = 1 << 20
 	DefaultMaxCached       = 1 << 17
+	DefaultFormat          = 2
 )
 
 func (c Config) withDefaults() Config {
@@ -52,6 +56,7 @@ func (c Config) withDefaults() Config {
 	or(&c.MaxPerHost, DefaultMaxPerHost)
 	or(&c.MaxPerPartition, DefaultMaxPerPartition)
 	or(&c.MaxCached, DefaultMaxCached)
+	or(&c.Format, DefaultFormat)
 	return c
 }
 
@@ -63,18 +68,24 @@ func (c Config) withDefaults() Config {
 type Operator struct {
 	cfg   Config
 	store *store
-	// evicted counts versions that the caps pushed out.
-	evicted int64
+	// evicted counts versions that the caps pushed out, counted those told by Count.
+	evicted, counted int64
 }
 
 // New returns an Operator over what state has.
 func New(cfg Config, state enrich.State) *Operator {
 	cfg = cfg.withDefaults()
-	return &Operator{cfg: cfg, store: newStore(state, cfg.MaxCached)}
+	return &Operator{cfg: cfg, store: newStore(state, cfg.MaxCached, byte(cfg.Format))}
 }
 
 // Evicted is the number of versions that this Operator's caps have pushed out.
 func (o *Operator) Evicted() int64 { return o.evicted }
+
+// Count implements enrich.Counter.
+func (o *Operator) Count(s *enrich.Stats) {
+	s.Evicted["process"] += o.evicted - o.counted
+	o.counted = o.evicted
+}
 
 // OnEvent takes in what rows tell of processes and logins, and gives every event
 // with a pid its process. An event that makes or ends no process leaves nothing but

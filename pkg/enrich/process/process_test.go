@@ -42,9 +42,15 @@ type enriched struct {
 			CommandLine string `json:"command_line"`
 			Inferred    bool
 			Ancestors   []struct {
+				EntityID   string `json:"entity_id"`
 				PID        int
 				Executable string
 			}
+		}
+		Session  struct{ ID string }
+		Evidence []struct {
+			For, ID string
+			Line    int
 		}
 		Gaps []struct{ Question, Reason string }
 	}

@@ -3,9 +3,12 @@ package process
 import (
 	"cmp"
 	"encoding/binary"
+
+	"github.com/stackjoin/stackjoin/internal/compact"
+	"github.com/stackjoin/stackjoin/internal/origin"
 )
 
-func appendRecord(dst []byte, r *record) []byte {
+func appendRecord(dst []byte, r *record, format byte) []byte {
 	dst = append(dst, format)
 	dst = binary.AppendVarint(dst, r.sweepAt)
 	dst = binary.AppendVarint(dst, r.evicted)
@@ -16,7 +19,11 @@ func appendRecord(dst []byte, r *record) []byte {
 	dst = appendText(dst, r.snapshot.call)
 	dst = binary.AppendUvarint(dst, uint64(r.snapshot.lister))
 	dst = binary.AppendVarint(dst, r.snapshot.at)
-	return binary.AppendUvarint(dst, uint64(r.snapshot.next))
+	dst = binary.AppendUvarint(dst, uint64(r.snapshot.next))
+	if format >= placed {
+		dst = r.origins.Append(dst)
+	}
+	return dst
 }
 
 func (r *reader) record() (rec record, err error) {
@@ -25,16 +32,22 @@ func (r *reader) record() (rec record, err error) {
 		rec.boots = append(rec.boots, r.int())
 	}
 	rec.snapshot = snapshot{call: r.own(), lister: uint32(r.uint()), at: r.int(), next: int(r.uint())}
+	if r.format >= placed {
+		r.part(func(c *compact.Reader) { rec.origins = origin.Read(c) })
+	}
 	return rec, r.done()
 }
 
-func appendLogins(dst []byte, l *logins) []byte {
+func appendLogins(dst []byte, l *logins, format byte) []byte {
 	dst = binary.AppendUvarint(append(dst, format), uint64(len(l.facts)))
 	for i := range l.facts {
 		f := &l.facts[i]
 		dst = append(binary.AppendVarint(dst, f.at), f.source, boolByte(f.out))
 		for _, s := range [...]string{f.uid, f.user, f.terminal, f.remote} {
 			dst = appendText(dst, s)
+		}
+		if format >= placed {
+			dst = origin.AppendPlace(dst, f.from)
 		}
 	}
 	return dst
@@ -45,7 +58,7 @@ func (r *reader) logins() (*logins, error) {
 	for range r.count(7) {
 		l.facts = append(l.facts, fact{
 			at: r.int(), source: r.byte(), out: r.byte() == 1,
-			uid: r.text(), user: r.text(), terminal: r.text(), remote: r.text(),
+			uid: r.text(), user: r.text(), terminal: r.text(), remote: r.text(), from: r.place(),
 		})
 	}
 	return l, r.done()

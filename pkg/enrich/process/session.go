@@ -30,7 +30,7 @@ func (h *host) session(e *enrich.Event, chain []link, at int64) *enrich.Session 
 		s.AuditUserID, s.AuditUserName = auid, h.userName(auid)
 	}
 	if len(h.logins) > 0 {
-		h.findLogin(&s, chain, auid, at)
+		h.findLogin(e, &s, chain, auid, at)
 	}
 	if s.How == "" && s.AuditUserID == "" && len(s.Hops) == 0 {
 		return nil
@@ -60,20 +60,28 @@ func auditUser(e *enrich.Event, chain []link) string {
 	return own
 }
 
-func (h *host) findLogin(s *enrich.Session, chain []link, auid string, at int64) {
+func (h *host) findLogin(e *enrich.Event, s *enrich.Session, chain []link, auid string, at int64) {
 	for i := range chain {
 		if found := h.loginOf(&chain[i], at); found != nil {
 			s.How, s.Login = enrich.SessionByPID, found.Login
+			h.record.origins.Cite(e, "session", found.ID, found.from)
 			return
 		}
 	}
 	open := h.openLogins(auid, chain[0].uid, at)
+	open = open[:min(len(open), maxPossible)]
 	switch {
 	case len(open) == 0:
 	case len(open) == 1 && set(auid):
-		s.How, s.Login = enrich.SessionByAudit, open[0]
+		s.How, s.Login = enrich.SessionByAudit, open[0].Login
 	default:
-		s.How, s.Possible = enrich.SessionPossible, open[:min(len(open), maxPossible)]
+		s.How = enrich.SessionPossible
+		for _, o := range open {
+			s.Possible = append(s.Possible, o.Login)
+		}
+	}
+	for _, o := range open {
+		h.record.origins.Cite(e, "session", o.ID, o.from)
 	}
 }
 
@@ -116,7 +124,7 @@ func (h *host) began(k *link) int64 {
 // openLogins are the logins that a process may belong to by its audit user, or by
 // its user where no table tells that. What runs under no audit user was not started
 // by a login.
-func (h *host) openLogins(auid, uid string, at int64) (open []enrich.Login) {
+func (h *host) openLogins(auid, uid string, at int64) (open []*login) {
 	if auid == "" && uid == "0" || auid != "" && !set(auid) {
 		return nil
 	}
@@ -125,11 +133,11 @@ func (h *host) openLogins(auid, uid string, at int64) (open []enrich.Login) {
 		all := l.all(h, pid)
 		for i := range all {
 			if o := &all[i]; o.UserID == uid && uid != "" && h.openAt(o, at) {
-				open = append(open, o.Login)
+				open = append(open, o)
 			}
 		}
 	}
-	slices.SortFunc(open, func(a, b enrich.Login) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.PID, b.PID)) })
+	slices.SortFunc(open, func(a, b *login) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.PID, b.PID)) })
 	return open
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/stackjoin/stackjoin/internal/origin"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
 
@@ -17,6 +18,8 @@ type store struct {
 	used  *list.List                    // the last touched in front
 	// cached is the number of versions decoded, most what it may be.
 	cached, most int
+	// format is that of the values written.
+	format byte
 	// counts are the versions of every host of the partition, total their sum. They
 	// are nil until a version is added.
 	counts map[enrich.Host]int
@@ -33,8 +36,8 @@ const hostWeight = 4
 // more pays with memory of their own for each.
 const maxTexts = 1 << 16
 
-func newStore(state enrich.State, most int) *store {
-	return &store{state: state, most: most, hosts: map[enrich.Host]*list.Element{}, used: list.New(), texts: map[string]string{}}
+func newStore(state enrich.State, most int, format byte) *store {
+	return &store{state: state, most: most, format: format, hosts: map[enrich.Host]*list.Element{}, used: list.New(), texts: map[string]string{}}
 }
 
 // intern returns the text of b in memory that equal texts share.
@@ -167,26 +170,38 @@ func (s *store) putPID(h *host, pid int64, who *history) error {
 		return s.state.Delete(h.name, s.keyBuf)
 	}
 	h.pids[pid] = who
-	s.buf = appendHistory(s.buf[:0], who)
+	s.buf = appendHistory(s.buf[:0], who, s.format)
 	return s.state.Put(h.name, s.keyBuf, s.buf)
 }
 
 func (s *store) putRecord(h *host) error {
-	s.buf = appendRecord(s.buf[:0], &h.record)
+	s.buf = appendRecord(s.buf[:0], &h.record, s.format)
 	return s.state.Put(h.name, []byte{hostKey}, s.buf)
+}
+
+// place returns where the event was read, in the host's own numbers.
+func (s *store) place(h *host, e *enrich.Event) (origin.Place, error) {
+	if s.format < placed {
+		return origin.Place{}, nil
+	}
+	p, fresh := h.record.origins.Place(e)
+	if !fresh {
+		return p, nil
+	}
+	return p, s.putRecord(h)
 }
 
 func (s *store) putUser(h *host, uid string, u user) error {
 	h.users[uid] = u
 	s.keyBuf = append(append(s.keyBuf[:0], userKey), uid...)
-	s.buf = binary.AppendVarint(appendText(append(s.buf[:0], format), u.name), u.at)
+	s.buf = binary.AppendVarint(appendText(append(s.buf[:0], s.format), u.name), u.at)
 	return s.state.Put(h.name, s.keyBuf, s.buf)
 }
 
 func (s *store) putContainer(h *host, pid int64, c container) error {
 	h.containers[pid] = c
 	s.keyBuf = key(s.keyBuf[:0], containerKey, pid)
-	s.buf = binary.AppendVarint(binary.AppendVarint(appendText(append(s.buf[:0], format), c.id), c.from), c.to)
+	s.buf = binary.AppendVarint(binary.AppendVarint(appendText(append(s.buf[:0], s.format), c.id), c.from), c.to)
 	return s.state.Put(h.name, s.keyBuf, s.buf)
 }
 
@@ -197,7 +212,7 @@ func (s *store) putLogins(h *host, pid int64, l *logins) error {
 		return s.state.Delete(h.name, s.keyBuf)
 	}
 	h.logins[pid] = l
-	s.buf = appendLogins(s.buf[:0], l)
+	s.buf = appendLogins(s.buf[:0], l, s.format)
 	return s.state.Put(h.name, s.keyBuf, s.buf)
 }
 

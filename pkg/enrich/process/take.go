@@ -32,6 +32,10 @@ func (o *Operator) takeProcess(h *host, e *enrich.Event, pid int64) error {
 
 func (o *Operator) takeStart(h *host, e *enrich.Event, pid int64) error {
 	v := o.version(e, pid)
+	var err error
+	if v.from, err = o.store.place(h, e); err != nil {
+		return err
+	}
 	if pid == 1 && v.is(inventory) && !v.is(unstarted) {
 		if err := o.takeBoot(h, v.start); err != nil {
 			return err
@@ -77,7 +81,12 @@ func (o *Operator) takeSplit(h *host, e *enrich.Event, pid int64) error {
 	if !ok || child <= 0 {
 		return nil
 	}
-	return o.keep(h, e, child, o.child(e, pid, child))
+	v := o.child(e, pid, child)
+	var err error
+	if v.from, err = o.store.place(h, e); err != nil {
+		return err
+	}
+	return o.keep(h, e, child, v)
 }
 
 // keep adds a version of a pid.
@@ -90,10 +99,11 @@ func (o *Operator) keep(h *host, e *enrich.Event, pid int64, v version) error {
 		who = &history{}
 	}
 	before := len(who.versions)
-	if !who.add(v) {
+	changed, recited := who.add(v, &h.record.origins)
+	if !changed {
 		return nil
 	}
-	if len(who.versions) != before || who.returned(v.listed) {
+	if len(who.versions) != before || recited || who.returned(v.listed) {
 		e.Learned = enrich.Learned{PID: pid, Since: instant(v.start)}
 	}
 	o.store.counted(h, len(who.versions)-before)

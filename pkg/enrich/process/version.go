@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/origin"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
 
@@ -42,6 +43,7 @@ type version struct {
 	flags               uint8
 	parent              int64
 	order               order
+	from                origin.Place // the row that tells it, first of several
 	path                string
 	commandLine         string
 	directory           string

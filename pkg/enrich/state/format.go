@@ -6,11 +6,12 @@ import (
 )
 
 // Format is the version of what a changelog's values look like. Each value begins
-// with its format as one byte; Format 1 is the operator's value after it. A
-// process reads its newest format and the one before, and writes which of the two
-// it was told to: a fleet is upgraded first, and told to write the new one after,
-// so that it can go back until then.
-const Format = 1
+// with its format as one byte; the operator's value is after it. In Format 2 those of
+// the joins tell where each row was read; in Format 1 they do not. A process reads
+// its newest format and the one before, and writes which of the two it was told to: a
+// fleet is upgraded first, and told to write the new one after, so that it can go back
+// until then.
+const Format = 2
 
 // ErrFormat is returned for a value of a format this process does not read: a
 // newer process wrote it.

@@ -130,7 +130,7 @@ func TestFormatsOfTwoVersions(t *testing.T) {
 	if err := (formats{3, 3}).reads([]byte{1, 'x'}); err == nil {
 		t.Error("a format two versions old was read")
 	}
-	for _, wrong := range []int{-1, 2} {
+	for _, wrong := range []int{-1, Format + 1} {
 		if _, _, err := Open(Config{Format: wrong, Of: of}); err == nil {
 			t.Errorf("format %d was accepted for writing", wrong)
 		}

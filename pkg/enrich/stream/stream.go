@@ -120,7 +120,10 @@ type Job struct {
 	// Observe, when set, is told the counts of each commit, after it. It is
 	// called from every session's goroutine.
 	Observe func(enrich.Stats)
-	Log     *slog.Logger
+	// Status, when set, is told every few seconds, after a commit, how a partition
+	// fares. It is called from every session's goroutine.
+	Status func(Partition, enrich.Status)
+	Log    *slog.Logger
 }
 
 // grace is how long a transaction under way may take to end after a stop was
@@ -134,6 +137,7 @@ type runner struct {
 	pipelines map[Partition]*enrich.Pipeline
 	out       enrich.Out
 	idled     time.Time // when pipelines were last told that time passes
+	told      time.Time // when their status was last told
 }
 
 // Run takes everything session hands out through the job's pipelines, until
@@ -216,7 +220,19 @@ func (r *runner) commit(ctx context.Context, err error) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	r.count(r.job.Observe)
+	r.tell()
 	return nil
+}
+
+// tell tells how the pipelines fare, when it is time.
+func (r *runner) tell() {
+	if r.job.Status == nil || time.Since(r.told) < statusEvery {
+		return
+	}
+	r.told = time.Now()
+	for id, p := range r.pipelines {
+		r.job.Status(id, p.TakeStatus())
+	}
 }
 
 // count takes what the pipelines counted since the last time; what was aborted

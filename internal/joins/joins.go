@@ -1,0 +1,43 @@
+// Package joins builds what a partition's rows are taken through: the same for rows
+// out of Kafka, for the files of a scan, and for stories in tests.
+//
+// It must never do I/O, nor know where rows come from.
+package joins
+
+import (
+	"github.com/stackjoin/stackjoin/internal/enricherconf"
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
+	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
+	"github.com/stackjoin/stackjoin/pkg/enrich/process"
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
+	"github.com/stackjoin/stackjoin/pkg/event"
+)
+
+// Builder makes pipelines. It is safe for concurrent use.
+type Builder struct {
+	cfg     *enricherconf.Config
+	lenses  *event.Lenses
+	lookups []enrich.Enricher
+}
+
+// NewBuilder returns a Builder of pipelines as cfg wants them, which share the feeds
+// in store.
+func NewBuilder(cfg *enricherconf.Config, store *reputation.Store) *Builder {
+	return &Builder{cfg: cfg, lenses: event.NewLenses(cfg.CustomLenses()...), lookups: []enrich.Enricher{reputation.New(store)}}
+}
+
+// Build returns the pipeline of one partition: a guard and joins that own its state,
+// which state gives by the operator's name, then lookups that all partitions share.
+// The error is one of the state.
+func (b *Builder) Build(state func(operator string) enrich.State) (*enrich.Pipeline, error) {
+	books, err := ledger.New(b.cfg.Ledger(), state("ledger"))
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the ledger
+	}
+	operators := []enrich.Operator{process.New(b.cfg.Process(), state("process")), dns.New(b.cfg.DNS(), state("dns"))}
+	p := enrich.NewPipeline(b.lenses, operators, b.lookups)
+	p.Guard(books)
+	p.Wait(b.cfg.Waiting(), state("pipeline"))
+	return p, nil
+}
