@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -101,7 +102,7 @@ func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig
 // pipelines makes what each partition's rows are taken through.
 func pipelines(cfg *enricherconf.Config, store *reputation.Store) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
 	builder := joins.NewBuilder(cfg, store)
-	return func(_ stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
-		return builder.Build(state)
+	return func(p stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
+		return builder.Build(p.Topic+"/"+strconv.Itoa(int(p.ID)), state)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stackjoin/stackjoin/internal/testdata"
 	"github.com/stackjoin/stackjoin/pkg/event"
+	"github.com/stackjoin/stackjoin/schemas/schematest"
 )
 
 // command runs the program and returns what it wrote and its exit code.
@@ -237,5 +238,29 @@ func TestScanWritesFindingsApart(t *testing.T) {
 	}
 	if !strings.Contains(errs.String(), "findings    1") {
 		t.Errorf("the summary does not count it: %s", errs.String())
+	}
+}
+
+// What met a list is a finding with the process, also of a row that came before it.
+func TestScanRaisesFindingsOfMatches(t *testing.T) {
+	feed, rows := write(t, "list.txt", "198.51.100.23\n"), write(t, "rows.log", strings.ReplaceAll(connect, "198.18.0.9", "198.51.100.23")+"\n"+started+"\n")
+	findings := filepath.Join(t.TempDir(), "findings.ndjson")
+	config := write(t, "enricher.yaml", "feeds:\n  - {name: list, path: "+feed+", allow_private: true, confidence: 90}\n"+
+		"suppressions:\n  - {host: h, owner: ada, reason: exercise, expires: 2027-01-01}\n")
+	if _, errs, code := command(t, "", "scan", "--config", config, "--findings", findings, rows); code != 0 {
+		t.Fatal(errs)
+	}
+	told, err := os.ReadFile(findings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(told)), "\n")
+	for _, want := range []string{`"status":"suppressed"`, `"id":"match_address"`, `"severity":"high"`, `"revision":1`, `"count":1`, `"command_line":"x"`, "Suppressed for ada"} {
+		if !strings.Contains(lines[len(lines)-1], want) {
+			t.Errorf("no %s in %s", want, lines[len(lines)-1])
+		}
+	}
+	for _, line := range lines {
+		schematest.Validate(t, "stackjoin.finding/1", []byte(line))
 	}
 }

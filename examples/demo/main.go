@@ -61,7 +61,10 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(out, "%d rows were logged through osquery's socket, durable before each answer.\n", hosts.rows)
-	return showEvidence(ctx, out, dir, kafka.ListenAddrs()[0], hosts.rows)
+	if err := showEvidence(ctx, out, dir, kafka.ListenAddrs()[0], hosts.rows); err != nil {
+		return err
+	}
+	return showFindings(ctx, out, dir, kafka.ListenAddrs()[0])
 }
 
 // createState makes the compacted topic of the enricher's state.

@@ -22,20 +22,22 @@ import (
 
 // Config is the whole file.
 type Config struct {
-	Kafka     kafkaconn.Config `yaml:"kafka"`
-	Group     string           `yaml:"group" default:"stackjoin-enricher" doc:"Consumer group. Processes of one group share the partitions; transactional ids begin with it, and its state is in the compacted topic GROUP.state."`
-	Inputs    Inputs           `yaml:"inputs"`
-	Outputs   Outputs          `yaml:"outputs"`
-	Topics    Topics           `yaml:"topics"`
-	Delivery  string           `yaml:"delivery" default:"exactly_once" enum:"exactly_once|at_least_once" doc:"exactly_once commits output, state and input offsets in one transaction. at_least_once is for brokers without transactions: after a failure rows come again, under the same ids, and are joined by a state that may have seen them."`
-	Sessions  int              `yaml:"sessions" default:"0" doc:"Members of the group in this process, each with a goroutine of its own; 0 means one per core."`
-	State     State            `yaml:"state"`
-	Joins     Joins            `yaml:"joins"`
-	Telemetry Telemetry        `yaml:"telemetry"`
-	Feeds     []Feed           `yaml:"feeds" doc:"Reputation feeds. Without any, no event is matched."`
-	Lenses    []Lens           `yaml:"lenses" doc:"What the rows of your own tables and queries mean. The first that fits a row is taken, before those built in."`
-	Metrics   metrics.Config   `yaml:"metrics"`
-	Log       logging.Config   `yaml:"log"`
+	Kafka        kafkaconn.Config `yaml:"kafka"`
+	Group        string           `yaml:"group" default:"stackjoin-enricher" doc:"Consumer group. Processes of one group share the partitions; transactional ids begin with it, and its state is in the compacted topic GROUP.state."`
+	Inputs       Inputs           `yaml:"inputs"`
+	Outputs      Outputs          `yaml:"outputs"`
+	Topics       Topics           `yaml:"topics"`
+	Delivery     string           `yaml:"delivery" default:"exactly_once" enum:"exactly_once|at_least_once" doc:"exactly_once commits output, state and input offsets in one transaction. at_least_once is for brokers without transactions: after a failure rows come again, under the same ids, and are joined by a state that may have seen them."`
+	Sessions     int              `yaml:"sessions" default:"0" doc:"Members of the group in this process, each with a goroutine of its own; 0 means one per core."`
+	State        State            `yaml:"state"`
+	Joins        Joins            `yaml:"joins"`
+	Telemetry    Telemetry        `yaml:"telemetry"`
+	Feeds        []Feed           `yaml:"feeds" doc:"Reputation feeds. Without any, no event is matched."`
+	Findings     Findings         `yaml:"findings"`
+	Suppressions []Suppression    `yaml:"suppressions" doc:"Matches that nobody is to be told of. Their findings are written with the status suppressed."`
+	Lenses       []Lens           `yaml:"lenses" doc:"What the rows of your own tables and queries mean. The first that fits a row is taken, before those built in."`
+	Metrics      metrics.Config   `yaml:"metrics"`
+	Log          logging.Config   `yaml:"log"`
 }
 
 // Inputs names what is read.
@@ -106,6 +108,7 @@ func (c *Config) Validate() []config.Problem {
 	add(c.Joins.NamesMaxPerHost < 1, "joins.names_max_per_host", "must be at least 1")
 	add(c.Telemetry.Heartbeat <= 0, "telemetry.heartbeat", "must be more than 0")
 	add(c.Telemetry.RowWait <= 0, "telemetry.row_wait", "must be more than 0")
+	add(c.Findings.MaxPerHour < 1, "findings.max_per_hour", "must be at least 1")
 	for _, topic := range c.Inputs.Results {
 		add(topic == c.Outputs.Enriched, "outputs.enriched", "is also an input: the enricher would read what it writes")
 		add(topic == c.Outputs.Findings, "outputs.findings", "is also an input: the enricher would read what it writes")

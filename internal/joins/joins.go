@@ -9,6 +9,7 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
 	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
+	"github.com/stackjoin/stackjoin/pkg/enrich/policy"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 	"github.com/stackjoin/stackjoin/pkg/event"
@@ -27,17 +28,22 @@ func NewBuilder(cfg *enricherconf.Config, store *reputation.Store) *Builder {
 	return &Builder{cfg: cfg, lenses: event.NewLenses(cfg.CustomLenses()...), lookups: []enrich.Enricher{reputation.New(store)}}
 }
 
-// Build returns the pipeline of one partition: a guard and joins that own its state,
-// which state gives by the operator's name, then lookups that all partitions share.
-// The error is one of the state.
-func (b *Builder) Build(state func(operator string) enrich.State) (*enrich.Pipeline, error) {
+// Build returns the pipeline of one partition, which findings about it name: a guard,
+// joins and a judge that own its state, which state gives by the operator's name, and
+// lookups that all partitions share. The error is one of the state.
+func (b *Builder) Build(partition string, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
 	books, err := ledger.New(b.cfg.Ledger(), state("ledger"))
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the ledger
 	}
+	judge, err := policy.New(b.cfg.Policy(partition), state("policy"))
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the findings
+	}
 	operators := []enrich.Operator{process.New(b.cfg.Process(), state("process")), dns.New(b.cfg.DNS(), state("dns"))}
 	p := enrich.NewPipeline(b.lenses, operators, b.lookups)
 	p.Guard(books)
+	p.Judge(judge)
 	p.Wait(b.cfg.Waiting(), state("pipeline"))
 	return p, nil
 }

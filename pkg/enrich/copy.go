@@ -29,3 +29,10 @@ func AppendThreat(dst []byte, t *Threat) []byte {
 	w.threat(t)
 	return w.b
 }
+
+// AppendSession appends s as one JSON object, as enriched records have it.
+func AppendSession(dst []byte, s *Session) []byte {
+	w := writer{b: dst, limit: copyText, fresh: true}
+	w.sessionObject(s)
+	return w.b
+}

@@ -117,14 +117,6 @@ func (e *Event) RemoteName() string {
 	return ""
 }
 
-// Inbound tells whether the remote end began it: a login, or a connection that
-// the host accepted.
-func (e *Event) Inbound() bool {
-	verb, _ := e.Field(event.Verb)
-	accepted := len(verb.Raw) >= 6 && strings.EqualFold(string(verb.Raw[:6]), "accept")
-	return accepted || e.Kind == event.Login || e.Lens.Table == "listening_ports"
-}
-
 // network writes the two ends of a connection. For a login the remote end is
 // the source; for a socket it is the destination, unless the host accepted it.
 func (w *writer) network(e *Event) {
@@ -264,6 +256,8 @@ func (w *writer) threat(t *Threat) {
 	w.text("generation", t.Generation)
 	w.number("confidence", int64(t.Confidence))
 	w.text("match", t.How)
+	w.text("seen_in", string(t.SeenIn))
+	w.text("direction", string(t.Direction))
 	w.texts("tags", t.Tags)
 	if t.Reports > 0 {
 		w.number("reports", int64(t.Reports))

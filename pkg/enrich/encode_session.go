@@ -11,7 +11,12 @@ func (w *writer) session(e *Event) {
 	if s == nil {
 		return
 	}
-	w.object("session")
+	w.key("session")
+	w.sessionObject(s)
+}
+
+func (w *writer) sessionObject(s *Session) {
+	w.open('{')
 	w.text("how", string(s.How))
 	if s.How != SessionPossible {
 		w.login(&s.Login)

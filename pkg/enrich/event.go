@@ -64,6 +64,8 @@ type Event struct {
 	// Revision is 0 at first, and one more each time better evidence changed what
 	// was told of the event.
 	Revision int
+	// Again tells a Judge that it saw the event before.
+	Again bool
 
 	// Learned is what the event taught a join: whoever waits for that is asked
 	// about again. Joins set it in OnEvent.
@@ -259,42 +261,4 @@ type Name struct {
 	SameProcess bool
 	// Evidence is the id of the event that tells it.
 	Evidence string
-}
-
-// Threat is an indicator met by an event.
-type Threat struct {
-	// Indicator is the value as the feed lists it and Type its ECS type.
-	Indicator, Type string
-	// Field is the ECS field of the event's value, Atomic that value, and How
-	// the way they met: exact, prefix, subdomain, ip+port, ip_only.
-	Field, Atomic, How string
-	Feed, Generation   string
-	Confidence         int
-	Name, Reference    string
-	Tags               []string
-	FirstSeen          time.Time
-	LastSeen           time.Time
-	// Port is the one the indicator is about, 0 for any.
-	Port uint16
-	// Reports is the feed's own count of lists or sightings, 0 for none.
-	Reports uint32
-	// TLP is the feed's marking: white, clear, green, amber, red or nothing.
-	TLP string
-	// Provenance is where the feed lists it, as file:line.
-	Provenance string
-	// ID is the indicator's own name at its owner, and Event that of what it is
-	// part of there.
-	ID, Event string
-	// Techniques are ids of MITRE ATT&CK.
-	Techniques []string
-	// ValidFrom and ValidUntil are what the feed says, zero for unknown. An event
-	// from before ValidFrom matches too, and BeforeValidFrom says so.
-	ValidFrom, ValidUntil time.Time
-	BeforeValidFrom       bool
-	// Role is that of the feed's list: block, suppress, downgrade or label. An
-	// event's threats are those of block lists; what other lists said of the same
-	// value is in SuppressedBy and DowngradedBy, as "feed: indicator", and Labels.
-	Role                       string
-	SuppressedBy, DowngradedBy string
-	Labels                     []string
 }

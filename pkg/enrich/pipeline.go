@@ -42,7 +42,10 @@ type Pipeline struct {
 	value []byte
 	// ticked is the partition's time as the guard knows it.
 	ticked time.Time
-	now    func() time.Time
+	judge  Judge // nil without one
+	// flushed is when the judge was last asked to.
+	flushed time.Time
+	now     func() time.Time
 }
 
 // NewPipeline builds a pipeline that owns the operators; lookups are shared. It
@@ -171,6 +174,9 @@ func (p *Pipeline) step(ctx context.Context, in Input, sub int, out *Out) error 
 	if err := p.count(e, at); err != nil {
 		return err
 	}
+	if err := p.judged(e, out); err != nil {
+		return err
+	}
 	if err := p.tell(ctx, e, at, sub, out); err != nil {
 		return err
 	}
@@ -231,7 +237,13 @@ func (p *Pipeline) tick(ctx context.Context, host Host, now time.Time, out *Out)
 			return fmt.Errorf("clock of %s: %w", host, err)
 		}
 	}
-	return p.release(ctx, host, now, out)
+	if err := p.release(ctx, host, now, out); err != nil || p.judge == nil {
+		return err
+	}
+	if err := p.judge.OnTime(host, now, out); err != nil { // after what was let go, which it may still count
+		return fmt.Errorf("clock of %s: findings: %w", host, err)
+	}
+	return nil
 }
 
 // identify fills in what the row itself says: its name, host, kind and time.

@@ -66,8 +66,8 @@ func (p *Pipeline) relieve(ctx context.Context, out *Out) error {
 // host has gone silent. It can still be told again. The caller calls it every second
 // or so, whether records come or not.
 func (p *Pipeline) OnIdle(ctx context.Context, out *Out) error {
-	if p.waits == nil {
-		return nil
+	if err := p.flush(false, out); err != nil || p.waits == nil {
+		return err
 	}
 	if err := p.overdue(ctx, p.waits.parked, out); err != nil {
 		return err
@@ -100,16 +100,21 @@ func (p *Pipeline) overdue(ctx context.Context, all []*pending, out *Out) error 
 
 // Finish tells all that is held: no more input will come.
 func (p *Pipeline) Finish(ctx context.Context, out *Out) error {
-	if p.waits == nil {
-		return nil
-	}
-	for kept := p.waits.oldest(); kept != nil; kept = p.waits.oldest() {
+	for kept := p.oldest(); kept != nil; kept = p.oldest() {
 		p.waits.hosts[kept.host].remove(kept)
 		if err := p.letGo(ctx, kept, out); err != nil {
 			return err
 		}
 	}
-	return nil
+	return p.flush(true, out)
+}
+
+// oldest returns what came first and still waits, or nil.
+func (p *Pipeline) oldest() *pending {
+	if p.waits == nil {
+		return nil
+	}
+	return p.waits.oldest()
 }
 
 // Seal writes to the state what is kept in memory between commits. It is called
@@ -141,6 +146,10 @@ func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *
 		e.AddGap("delivery", NoDelivery)
 	}
 	if err := p.answer(ctx, e); err != nil {
+		return err
+	}
+	e.Again = true
+	if err := p.judged(e, out); err != nil {
 		return err
 	}
 	kept.asked = e.asked

@@ -30,10 +30,7 @@ func (f *Finding) Append(dst []byte, ingested time.Time) []byte {
 	w.member("finding", func() { f.own(&w) })
 	f.host(&w)
 	f.threat(&w)
-	if f.Process != nil {
-		w.key("process")
-		w.b = enrich.AppendProcess(w.b, f.Process)
-	}
+	f.process(&w)
 	if len(f.Session) > 0 {
 		w.key("session")
 		w.b = append(w.b, f.Session...)
@@ -61,7 +58,7 @@ func (f *Finding) event(w *object, ingested time.Time) {
 }
 
 func (f *Finding) category() string {
-	if f.Threat != nil {
+	if f.Threat != nil || len(f.Copies.Threats) > 0 {
 		return "threat"
 	}
 	return "host"
@@ -86,17 +83,32 @@ func (f *Finding) host(w *object) {
 	})
 }
 
+func (f *Finding) process(w *object) {
+	switch {
+	case f.Process != nil:
+		w.key("process")
+		w.b = enrich.AppendProcess(w.b, f.Process)
+	case len(f.Copies.Process) > 0:
+		w.key("process")
+		w.b = append(w.b, f.Copies.Process...)
+	}
+}
+
 func (f *Finding) threat(w *object) {
-	if f.Threat == nil && len(f.Techniques) == 0 {
+	if f.Threat == nil && len(f.Copies.Threats) == 0 && len(f.Techniques) == 0 {
 		return
 	}
 	w.member("threat", func() {
 		if len(f.Techniques) > 0 {
 			w.member("technique", func() { w.texts("id", f.Techniques, maxEvidence) })
 		}
-		if f.Threat != nil {
+		switch {
+		case f.Threat != nil:
 			w.key("enrichments")
 			w.b = append(enrich.AppendThreat(append(w.b, '['), f.Threat), ']')
+		case len(f.Copies.Threats) > 0:
+			w.key("enrichments")
+			w.b = append(append(append(w.b, '['), f.Copies.Threats...), ']')
 		}
 	})
 }

@@ -64,6 +64,18 @@ const (
 	IdentityConflict = "identity_conflict"
 )
 
+// The rules of indicators that were met, by what they are about, and of those rules
+// when they raise too much.
+const (
+	MatchAddress     = "match_address"
+	MatchName        = "match_name"
+	MatchURL         = "match_url"
+	MatchFile        = "match_file" // a file's hash or path
+	MatchFingerprint = "match_fingerprint"
+	MatchValue       = "match_value"
+	RuleNoisy        = "rule_noisy"
+)
+
 // Finding is one finding as it stands. Better evidence revises or retracts it under
 // the same ID, with a higher Revision. What is zero is left out of the record.
 type Finding struct {
@@ -93,11 +105,17 @@ type Finding struct {
 	Process *enrich.Process
 	Session []byte
 
-	Threat      *enrich.Threat // the indicator that was met
-	Executables []string       // of a match: which programs met it
-	Agents      []string       // of identity_conflict: who sends under one name
-	Loss        *Loss          // of telemetry_gap
+	Threat *enrich.Threat // the indicator that was met
+	// Copies stand in the place of Process and Threat where those are not at hand.
+	Copies      Copies
+	Executables []string // of a match: which programs met it
+	Agents      []string // of identity_conflict: who sends under one name
+	Loss        *Loss    // of telemetry_gap
 }
+
+// Copies are parts of a finding as JSON that enrich.AppendProcess and
+// enrich.AppendThreat wrote, Threats with commas between them.
+type Copies struct{ Process, Threats []byte }
 
 // Evidence is an event that a finding rests on: its id, and where it was read.
 type Evidence struct {
@@ -144,3 +162,6 @@ func (f *Finding) Output(ingested time.Time) enrich.Output {
 		Stream: enrich.Findings, Key: []byte(f.ID), Value: f.Append(nil, ingested), ID: f.ID, Kind: Kind, Schema: Schema,
 	}
 }
+
+// Above tells whether s matters more than o.
+func (s Severity) Above(o Severity) bool { return s.number() > o.number() }

@@ -43,12 +43,12 @@ func appendKey(dst []byte, k feed.Kind, text []byte) (_ []byte, ok bool) {
 	case feed.JA3, feed.JA3S:
 		return appendHex(append(dst, byte(k)), text, 32)
 	case feed.Cert:
-		return appendHex(append(dst, byte(k)), bytes.ReplaceAll(text, []byte{':'}, nil), 40)
+		return appendCert(append(dst, byte(k)), text)
 	case feed.JARM:
 		dst, ok = appendHex(append(dst, byte(k)), text, 62)
 		return dst, ok && len(bytes.Trim(text, "0")) > 0
 	case feed.JA4:
-		return append(append(dst, byte(k)), text...), isJA4(text)
+		return appendJA4(append(dst, byte(k)), text)
 	case feed.Path:
 		return appendPathKey(append(dst, byte(k)), text)
 	case feed.Value:
@@ -70,6 +70,37 @@ func appendHex(dst, text []byte, size int) (_ []byte, ok bool) {
 			return dst, false
 		}
 		dst = append(dst, c)
+	}
+	return dst, true
+}
+
+// appendCert appends a certificate's SHA-1, which many write with colons between
+// the bytes.
+func appendCert(dst, text []byte) (_ []byte, ok bool) {
+	var plain [40]byte
+	n := 0
+	for _, c := range text {
+		if c == ':' {
+			continue
+		}
+		if n == len(plain) {
+			return dst, false
+		}
+		plain[n] = c
+		n++
+	}
+	return appendHex(dst, plain[:n], len(plain))
+}
+
+// appendJA4 appends a JA4 with its hashes in lower case. What stands before them
+// has the case of the ALPN it was made of.
+func appendJA4(dst, text []byte) (_ []byte, ok bool) {
+	if !isJA4(text) {
+		return dst, false
+	}
+	dst = append(dst, text[:10]...)
+	for _, c := range text[10:] {
+		dst = append(dst, lower(c))
 	}
 	return dst, true
 }

@@ -13,8 +13,9 @@ import (
 // hold a hundred thousand bad addresses; an event with more says matches_cut.
 const maxThreats = 100
 
-// Lookup asks the Index in use about the addresses, names, URLs and hashes of an
-// event, those in its command line included. It implements enrich.Enricher.
+// Lookup asks the Index in use about the addresses, names, URLs, hashes, paths and
+// fingerprints of an event, the names that joins gave its other end, and what its
+// command line holds. It implements enrich.Enricher.
 type Lookup struct {
 	store *Store
 }
@@ -32,12 +33,15 @@ func (l *Lookup) Enrich(_ context.Context, e *enrich.Event) error {
 	q := question{index: l.store.Current(), event: e}
 	var buf [1024]byte
 	q.remote(buf[:0])
+	q.origin(buf[:0])
 	q.names(buf[:0])
+	q.joined(buf[:0])
+	q.fingerprints(buf[:0])
 	q.hashes(buf[:0])
 	q.paths(buf[:0])
 	q.columns(buf[:0])
 	if value, ok := q.value(event.CommandLine, buf[:0]); ok {
-		q.words("process.command_line", value)
+		q.words(spot{field: "process.command_line", seenIn: enrich.SeenInCommandLine}, value)
 	}
 	if q.asked && len(q.index.missing) > 0 {
 		e.AddGap("reputation", enrich.FeedUnavailable)
@@ -53,6 +57,16 @@ type question struct {
 	asked bool
 }
 
+// spot is where a value was met: the ECS field, and what else a match says of it.
+type spot struct {
+	field  string
+	seenIn enrich.SeenIn
+	// talk tells a value that says with whom the event's conversation was; the
+	// match then has its direction, or began where that is given.
+	talk  bool
+	began enrich.Direction
+}
+
 // value returns a field's text, in buf where it must be unescaped. ok is false
 // where it says nothing.
 func (q *question) value(f event.Field, buf []byte) (text []byte, ok bool) {
@@ -66,132 +80,69 @@ func (q *question) value(f event.Field, buf []byte) (text []byte, ok bool) {
 	return v.Raw, true
 }
 
-// remote asks about the event's other end.
-func (q *question) remote(buf []byte) {
-	field, domainField := "destination.ip", "destination.domain"
-	if q.event.Inbound() {
-		field, domainField = "source.ip", "source.domain"
-	}
-	var port uint16
-	if n, ok := q.event.Int(event.RemotePort); ok && n > 0 && n < 1<<16 {
-		port = uint16(n)
-	}
-	for _, f := range [...]event.Field{event.RemoteAddress, event.RemoteHost} {
-		text, ok := q.value(f, buf)
-		if !ok {
-			continue
-		}
-		if addr, isAddress := parseAddr(text); isAddress {
-			q.address(field, text, addr, port)
-		} else {
-			q.domain(domainField, text)
-		}
-	}
-}
-
-// names asks about names that were looked up, their answers, and URLs.
-func (q *question) names(buf []byte) {
-	if text, ok := q.value(event.Domain, buf); ok {
-		q.domain("dns.question.name", text)
-	}
-	if text, ok := q.value(event.Answer, buf); ok {
-		q.words("dns.answers.data", text)
-	}
-	if text, ok := q.value(event.URL, buf); ok {
-		q.url("url.full", "url.domain", text)
-	}
-}
-
-func (q *question) hashes(buf []byte) {
-	for _, h := range [...]struct {
-		field event.Field
-		ecs   string
-	}{{event.MD5, "file.hash.md5"}, {event.SHA1, "file.hash.sha1"}, {event.SHA256, "file.hash.sha256"}} {
-		if text, ok := q.value(h.field, buf); ok {
-			q.asked = true
-			q.keep(h.ecs, text, q.index.Hash(q.event.Threats, text, q.event.Time))
-		}
-	}
-}
-
-// paths asks about the program and the file, where a feed names any.
-func (q *question) paths(buf []byte) {
-	if !q.index.paths() {
-		return
-	}
-	for _, p := range [...]struct {
-		field event.Field
-		ecs   string
-	}{{event.Path, "process.executable"}, {event.TargetPath, "file.path"}} {
-		if text, ok := q.value(p.field, buf); ok {
-			q.asked = true
-			q.keep(p.ecs, text, q.index.Path(q.event.Threats, text, q.event.Time))
-		}
-	}
-}
-
-// columns asks about the columns that feeds of plain values name.
-func (q *question) columns(buf []byte) {
-	for _, name := range q.index.columns {
-		v, ok := q.event.Column(name)
-		if !ok || v.Empty() {
-			continue
-		}
-		text := v.Raw
-		if v.Escaped {
-			text = v.AppendText(buf)
-		}
-		q.asked = true
-		q.keep("osquery.columns."+name, text, q.index.Value(q.event.Threats, name, text, q.event.Time))
-	}
-}
-
 // words asks about whatever in text looks like a host or a URL.
-func (q *question) words(field string, text []byte) {
+func (q *question) words(s spot, text []byte) {
 	for c, w, ok := (words{line: text}).next(); ok; c, w, ok = w.next() {
 		if c.isURL {
-			q.url(field, field, c.text)
+			q.url(s, s, c.text)
 		} else if addr, isAddress := parseAddr(c.text); isAddress {
-			q.address(field, c.text, addr, c.port)
+			q.address(s, c.text, addr, c.port)
 		} else {
-			q.domain(field, c.text)
+			q.domain(s, c.text)
 		}
 	}
 }
 
 // url asks about a URL and its host.
-func (q *question) url(field, hostField string, text []byte) {
+func (q *question) url(s, host spot, text []byte) {
 	var buf [512]byte
 	l, ok := parseURL(buf[:0], text)
 	if !ok {
 		return
 	}
 	q.asked = true
-	q.keep(field, text, q.index.URL(q.event.Threats, text, q.event.Time))
+	q.keep(s, text, q.index.URL(q.event.Threats, text, q.event.Time))
 	if l.addr.IsValid() {
-		q.address(hostField, l.host, l.addr, l.port)
+		q.address(host, l.host, l.addr, l.port)
 	} else {
-		q.domain(hostField, l.host)
+		q.domain(host, l.host)
 	}
 }
 
-func (q *question) address(field string, text []byte, addr netip.Addr, port uint16) {
-	q.asked = true
-	q.keep(field, text, q.index.Address(q.event.Threats, addr, port, q.event.Time))
+// host asks about an address or a name, which may have a port.
+func (q *question) host(s spot, text []byte) {
+	name, digits, ok := splitPort(text)
+	if !ok {
+		return
+	}
+	port, _ := parsePort(digits)
+	if addr, isAddress := parseAddr(bytes.Trim(name, "[]")); isAddress {
+		q.address(s, name, addr, port)
+	} else {
+		q.domain(s, name)
+	}
 }
 
-func (q *question) domain(field string, text []byte) {
+func (q *question) address(s spot, text []byte, addr netip.Addr, port uint16) {
+	q.asked = true
+	q.keep(s, text, q.index.Address(q.event.Threats, addr, port, q.event.Time))
+}
+
+func (q *question) domain(s spot, text []byte) {
 	q.asked = q.asked || bytes.IndexByte(text, '.') > 0
-	q.keep(field, text, q.index.Domain(q.event.Threats, text, q.event.Time))
+	q.keep(s, text, q.index.Domain(q.event.Threats, text, q.event.Time))
 }
 
 // keep takes the threats that were appended to the event's, without those that
 // it has already, and fills in where they were met.
-func (q *question) keep(field string, atomic []byte, found []enrich.Threat) {
+func (q *question) keep(s spot, atomic []byte, found []enrich.Threat) {
 	e := q.event
 	for i := len(e.Threats); i < len(found); i++ {
 		t := found[i]
-		t.Field, t.Atomic = field, string(atomic)
+		t.Field, t.Atomic, t.SeenIn, t.Direction = s.field, string(atomic), s.seenIn, s.began
+		if s.talk && s.began == "" {
+			t.Direction = e.Direction()
+		}
 		switch {
 		case known(e.Threats, &t):
 		case len(e.Threats) >= maxThreats:

@@ -1,0 +1,219 @@
+package policy
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
+)
+
+// Bounds of what a record keeps.
+const (
+	maxEvidence    = 32
+	maxExecutables = 32
+	maxCounted     = 64
+	maxText        = 512
+)
+
+// Keys in the State: recordKey, day and id of a finding, under its host; noisyKey,
+// rule and hour of what is over the bound, under no host.
+const (
+	recordKey = 'm'
+	noisyKey  = 'n'
+)
+
+func keyOf(day int64, id string) string {
+	raw, _ := hex.DecodeString(id) // ours
+	key := binary.BigEndian.AppendUint64([]byte{recordKey}, uint64(day)^1<<63)
+	return string(append(key, raw...))
+}
+
+// hit is what one event adds to a finding.
+type hit struct {
+	event      uint64 // a hash of its id, even; odd where it is suppressed
+	again      bool
+	at         time.Time
+	severity   finding.Severity
+	confidence int
+	suppressed string
+	hostName   string
+	what       string
+	executable string
+	techniques []string
+	evidence   finding.Evidence
+	copies     finding.Copies
+	session    string
+}
+
+func newHit(e *enrich.Event, g *group, severity finding.Severity, s *Suppression) *hit {
+	h := &hit{
+		event: hashOf(e.ID), again: e.Again, at: e.Time, severity: severity, confidence: g.confidence(), hostName: e.HostIdentifier.Text(),
+		what: clip(sentence(e, g)), executable: clip(executable(e)), techniques: g.techniques(),
+		evidence: finding.Evidence{ID: e.ID, Position: e.Position},
+	}
+	if s != nil {
+		h.suppressed = s.String()
+		h.event |= 1
+	}
+	for i, t := range g.threats {
+		if i > 0 {
+			h.copies.Threats = append(h.copies.Threats, ',')
+		}
+		h.copies.Threats = enrich.AppendThreat(h.copies.Threats, t)
+	}
+	if e.Process != nil {
+		h.copies.Process = enrich.AppendProcess(nil, e.Process)
+	}
+	if e.Session != nil {
+		h.session = string(enrich.AppendSession(nil, e.Session))
+	}
+	return h
+}
+
+// hashOf is the same in every process, and even.
+func hashOf(id string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id)) // a hash never fails
+	return h.Sum64() &^ 1
+}
+
+func clip(s string) string {
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "")
+	}
+	return s
+}
+
+// record is a finding between its revisions.
+type record struct {
+	id, rule         string
+	day              int64
+	revision         int64
+	told             time.Time
+	dirty            bool
+	first, last      time.Time
+	open, suppressed int64
+	severity         finding.Severity
+	confidence       int
+	hostName, what   string
+	why              string // of the last suppression
+	executables      []string
+	techniques       []string
+	evidence         []finding.Evidence
+	counted          []uint64 // the last events that are
+	// copied is the event of which the copies are.
+	copied  uint64
+	copies  finding.Copies
+	session string
+}
+
+// verdict is what a person has to know at once.
+type verdict struct {
+	status   finding.Status
+	severity finding.Severity
+}
+
+func (r *record) verdict() verdict { return verdict{r.status(), r.severity} }
+
+func (r *record) status() finding.Status {
+	if r.open == 0 {
+		return finding.Suppressed
+	}
+	return finding.Open
+}
+
+// add takes a hit in, and tells whether that changed anything. An event that was
+// counted before may only say more.
+func (r *record) add(h *hit) (changed bool) {
+	at := slices.IndexFunc(r.counted, func(c uint64) bool { return c|1 == h.event|1 })
+	switch {
+	case !h.again:
+		r.count(h)
+		changed = true
+	case at >= 0:
+		changed = r.recount(at, h)
+	case r.open+r.suppressed < maxCounted: // first met when it was asked about again
+		r.count(h)
+		changed = true
+	}
+	return r.improve(h) || changed
+}
+
+func (r *record) count(h *hit) {
+	r.tally(h.event, 1)
+	if len(r.counted) == maxCounted {
+		r.counted = slices.Delete(r.counted, 0, 1)
+	}
+	r.counted = append(r.counted, h.event)
+	if r.first.IsZero() || h.at.Before(r.first) {
+		r.first = h.at
+	}
+	if h.at.After(r.last) {
+		r.last = h.at
+	}
+	if len(r.evidence) < maxEvidence {
+		r.evidence = append(r.evidence, h.evidence)
+	}
+	if h.suppressed != "" {
+		r.why = h.suppressed
+	}
+}
+
+func (r *record) tally(event uint64, n int64) {
+	if event&1 == 1 {
+		r.suppressed += n
+	} else {
+		r.open += n
+	}
+}
+
+// recount notes that a counted event is suppressed now, or no longer.
+func (r *record) recount(at int, h *hit) (changed bool) {
+	if r.counted[at] == h.event {
+		return false
+	}
+	r.tally(r.counted[at], -1)
+	r.tally(h.event, 1)
+	r.counted[at] = h.event
+	if h.suppressed != "" {
+		r.why = h.suppressed
+	}
+	return true
+}
+
+// improve takes what h says better: the worst that happened stands for all.
+func (r *record) improve(h *hit) (changed bool) {
+	if h.executable != "" && len(r.executables) < maxExecutables && !slices.Contains(r.executables, h.executable) {
+		r.executables, changed = append(r.executables, h.executable), true
+	}
+	for _, t := range h.techniques {
+		if len(r.techniques) < maxEvidence && !slices.Contains(r.techniques, t) {
+			r.techniques, changed = append(r.techniques, t), true
+		}
+	}
+	if h.confidence > r.confidence {
+		r.confidence, changed = h.confidence, true
+	}
+	if r.hostName == "" {
+		r.hostName = h.hostName
+	}
+	worse := r.severity == "" || h.severity.Above(r.severity)
+	if worse {
+		r.severity, changed = h.severity, true
+	}
+	if worse || h.event|1 == r.copied|1 || len(r.copies.Process) == 0 && len(h.copies.Process) > 0 {
+		changed = r.copy(h) || changed
+	}
+	return changed
+}
+
+func (r *record) copy(h *hit) (changed bool) {
+	changed = r.what != h.what || r.session != h.session || string(r.copies.Process) != string(h.copies.Process)
+	r.copied, r.what, r.copies, r.session = h.event, h.what, h.copies, h.session
+	return changed
+}
