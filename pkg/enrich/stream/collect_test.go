@@ -25,7 +25,7 @@ func collect(t *testing.T, cfg stream.KafkaConfig, topic string, want int) (got 
 	defer client.Close()
 	brokers := client.OptValue(kgo.SeedBrokers).([]string)
 	ids := map[string]bool{}
-	for deadline := time.Now().Add(time.Minute); ; <-time.After(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; <-time.After(20 * time.Millisecond) {
 		if taken(t, kadm.NewClient(client), cfg) {
 			got = committed(t, brokers, topic)
 			for _, r := range got {

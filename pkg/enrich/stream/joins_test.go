@@ -59,6 +59,7 @@ func disturbed(t *testing.T, rng *rand.Rand, parts [][]*kgo.Record) map[string]a
 	t.Helper()
 	c, cfg := cluster(t)
 	cfg.StateDir = t.TempDir()
+	cfg.Connection = append(cfg.Connection, quick()...)
 	refused := sabotage(c)
 	dir := t.TempDir()
 	other := start(t, c, dir, childJoins+"=1")

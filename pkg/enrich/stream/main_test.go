@@ -55,7 +55,7 @@ func child(brokers []string) error {
 func config(brokers []string) stream.KafkaConfig {
 	return stream.Hurried(stream.KafkaConfig{
 		StateTopic:  states,
-		Connection:  []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.HeartbeatInterval(200 * time.Millisecond)},
+		Connection:  []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.HeartbeatInterval(200 * time.Millisecond), kgo.RebalanceTimeout(5 * time.Second)},
 		Group:       "enricher",
 		Inputs:      []string{in},
 		Outputs:     map[enrich.Stream]string{enrich.Enriched: out, enrich.DeadLetters: dead, enrich.Findings: counts},
