@@ -142,7 +142,7 @@ func (f *explainFlags) one(ctx context.Context, value []byte, from explain.Reade
 		return err
 	}
 	if err := x.ReadFeeds(ctx, f.keptLine); err != nil {
-		return err //nolint:wrapcheck // it names the feed
+		return err
 	}
 	if f.json {
 		return json.NewEncoder(out).Encode(x) //nolint:wrapcheck // the writer is the person's own
@@ -159,7 +159,7 @@ func (f *explainFlags) keptLine(m *explain.Match) (explain.Place, error) {
 			continue
 		}
 		path, line, err := reputation.KeptLine(f.dir, feed, m.Generation, m.Provenance)
-		return explain.Place{File: path, Line: line}, err //nolint:wrapcheck // it says all there is to say
+		return explain.Place{File: path, Line: line}, err
 	}
 	return explain.Place{}, fmt.Errorf("feed %s is not in the configuration", m.Feed)
 }

@@ -34,7 +34,7 @@ func NewBuilder(cfg *enricherconf.Config, store *reputation.Store) *Builder {
 func (b *Builder) Build(partition string, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
 	books, err := ledger.New(b.cfg.Ledger(), state("ledger"))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the ledger
+		return nil, err
 	}
 	judge, err := policy.New(b.cfg.Policy(partition), state("policy"))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
 
-var positions = rapid.Custom(func(t *rapid.T) enrich.Position { //nolint:gochecknoglobals // a generator, never changed
+var positions = rapid.Custom(func(t *rapid.T) enrich.Position {
 	n := rapid.Int64Range(1, 1<<40).Draw(t, "n")
 	if rapid.Bool().Draw(t, "file") {
 		return enrich.Position{File: rapid.SampledFrom([]string{"a.log", "b.log", "-"}).Draw(t, "name"), Line: n}
