@@ -1,6 +1,7 @@
 package reshard_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -192,7 +193,7 @@ func TestTwelvePartitionsGoOnWhereSixEnded(t *testing.T) {
 	if n := len(s.committed("twelve.state")); n != keys || hosts != 6 || report.Waiting == 0 || report.Left == 0 || report.Keyless != 0 {
 		t.Fatalf("%d records of %+v", n, report)
 	}
-	s.send("twelve.rows", parts[2:]...)
+	s.send("twelve.rows", without(slices.Concat(parts[2:]...), slices.Concat(parts[:2]...)))
 	s.through(twelve)
 	got, want := s.finals(), calm.finals()
 	if len(got) != len(want) {
@@ -206,6 +207,14 @@ func TestTwelvePartitionsGoOnWhereSixEnded(t *testing.T) {
 	if letters := s.committed(dead); len(letters) != 0 {
 		t.Errorf("%d dead letters", len(letters))
 	}
+}
+
+// without leaves out what was sent before: the books are by topic, and a call that is
+// sent to both is known only while it waits.
+func without(records, before []*kgo.Record) []*kgo.Record {
+	return slices.DeleteFunc(records, func(r *kgo.Record) bool {
+		return slices.ContainsFunc(before, func(b *kgo.Record) bool { return bytes.Equal(b.Value, r.Value) })
+	})
 }
 
 func TestWhatCouldLoseStateIsRefused(t *testing.T) {
