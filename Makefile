@@ -27,10 +27,11 @@ lint: $(LINTER) ## go vet and golangci-lint, each ban with its reason in .golang
 $(LINTER):
 	scripts/tools.sh golangci-lint $(GOLANGCI_LINT_VERSION) $@
 
-fuzz: ## every fuzz target for FUZZTIME each
+fuzz: ## every fuzz target for FUZZTIME each, then 10 million look-ups beside the reference
 	scripts/fuzz.sh $(FUZZTIME)
+	REPUTATION_LOOKUPS=10000000 $(GO) test -count 1 -timeout 60m -run Reference -v ./pkg/enrich/reputation
 
-bench: ## benchmarks, compared as ratios within one run; then logger-ext beside its peers (BENCH_LONG=1: all of it)
+bench: ## benchmarks, compared as ratios within one run; then logger-ext and the index of indicators beside peers and bars (BENCH_LONG=1: all of it)
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	cd test/bench && $(GO) run .
 
@@ -43,9 +44,10 @@ chaos: ## kill -9, power cuts, brokers that go away, small quotas; SEED=n repeat
 demo: build ## one attack, from osqueryd's socket to the enriched topic; needs no service
 	$(GO) run ./examples/demo
 
-e2e: ## everything under the race detector, and against a real Apache Kafka and kinesis-local (wants Java, Maven, kcat, Node.js)
+e2e: ## everything under the race detector, and against real servers: Apache Kafka (wants Java, Maven, kcat), kinesis-local (Node.js) and medallion (Python)
 	@scripts/kafka.sh fetch >&2
 	@scripts/kinesis.sh fetch >&2
+	@scripts/medallion.sh fetch >&2
 	@CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -tags e2e -timeout 25m ./...
 
 e2e-osqueryd: ## logger-ext under a real osqueryd, where one is on the PATH

@@ -1,4 +1,4 @@
-// Command bench measures logger-ext and its spool beside what else could do the
+// Command bench measures logger-ext, its spool and the index of indicators beside what else could do the
 // work, in one run and in turns, and prints ratios with the bar that each must
 // keep. It is a module of its own, so that nobody else needs its peers.
 //
@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 		name    string
 		measure func(context.Context) error
 	}{
-		{"footprint", b.footprint}, {"giant", b.giant}, {"spool", b.spool}, {"socket", b.socket}, {"latency", b.latency}, {"connections", b.connections},
+		{"footprint", b.footprint}, {"giant", b.giant}, {"spool", b.spool}, {"socket", b.socket}, {"latency", b.latency}, {"connections", b.connections}, {"index", b.index},
 	} {
 		if len(args) > 0 && !slices.Contains(args, part.name) {
 			continue

@@ -20,7 +20,7 @@ func (q *question) remote(buf []byte) {
 		if addr, isAddress := parseAddr(text); isAddress {
 			q.address(ip, text, addr, q.port(event.RemotePort))
 		} else {
-			q.domain(name, text)
+			q.domain(name, text, q.port(event.RemotePort))
 		}
 	}
 }
@@ -55,7 +55,7 @@ func (q *question) port(f event.Field) uint16 {
 // asked a server for, and URLs.
 func (q *question) names(buf []byte) {
 	if text, ok := q.value(event.Domain, buf); ok {
-		q.domain(spot{field: "dns.question.name", talk: true}, text)
+		q.domain(spot{field: "dns.question.name", talk: true}, text, 0)
 	}
 	q.answers(buf)
 	if text, ok := q.value(event.SNI, buf); ok {
@@ -85,7 +85,7 @@ func (q *question) answers(buf []byte) {
 	ttl, _ := q.event.Field(event.AnswerTTL)
 	for _, record := range event.Answers(answer, ttl) {
 		if record.Name != "" && record.Name != q.event.Text(event.Domain) {
-			q.domain(spot{field: "dns.answers.name", talk: true}, []byte(record.Name))
+			q.domain(spot{field: "dns.answers.name", talk: true}, []byte(record.Name), 0)
 		}
 		q.words(data, []byte(record.Data))
 	}
@@ -100,7 +100,7 @@ func (q *question) joined(buf []byte) {
 			s.seenIn = enrich.SeenInCandidateName
 			s.field = "dns.candidates.name"
 		}
-		q.domain(s, append(buf, n.Name...))
+		q.domain(s, append(buf, n.Name...), q.port(event.RemotePort))
 	}
 }
 

@@ -137,6 +137,9 @@ func (b *builder) take(r feed.Row, i *feed.Indicator) (reason string) {
 			b.private++
 			return ""
 		}
+		if b.feed.DeriveHost {
+			b.host(r, i)
+		}
 	case feed.Path:
 		if bytes.ContainsAny(i.Value, "*?") {
 			return b.glob(r, key[1:], i)

@@ -39,7 +39,7 @@ func (x *Index) Explain(text string, at time.Time) (all []Answer) {
 	if schemeLen(value) > 0 {
 		e.url(value)
 	} else {
-		e.domain(value)
+		e.domain(nameAndPort(value))
 	}
 	for k := feed.Hash; k <= feed.Cert; k++ {
 		e.key(k, value)
@@ -92,7 +92,8 @@ func (e *explainer) address(p netip.Prefix, port uint16) {
 	e.add(feed.IP, asked, hits, note)
 }
 
-func (e *explainer) domain(name []byte) {
+// domain asks about a name that was used with a port, 0 for unknown.
+func (e *explainer) domain(name []byte, port uint16) {
 	key, ok := appendDomain(nil, name)
 	if !ok {
 		return
@@ -100,7 +101,7 @@ func (e *explainer) domain(name []byte) {
 	var hits []hit
 	asked := string(key)
 	for how := howExact; bytes.IndexByte(key, '.') >= 0; how = howSubdomain {
-		hits = e.x.key(hits, key, how, e.at)
+		hits = e.x.key(hits, key, how, port, e.at)
 		key = key[bytes.IndexByte(key, '.')+1:]
 	}
 	note := ""
@@ -116,11 +117,11 @@ func (e *explainer) url(text []byte) {
 	if !ok {
 		return
 	}
-	e.add(feed.URL, string(l.key), e.x.key(nil, l.key, howExact, e.at), "")
+	e.add(feed.URL, string(l.key), e.x.key(nil, l.key, howExact, 0, e.at), "")
 	if l.addr.IsValid() {
 		e.address(netip.PrefixFrom(l.addr, l.addr.BitLen()), l.port)
 	} else {
-		e.domain(l.host)
+		e.domain(l.host, l.port)
 	}
 }
 
@@ -133,5 +134,14 @@ func (e *explainer) key(k feed.Kind, text []byte) {
 	if k == feed.Hash && emptyFile(string(key)) {
 		note = "hash of an empty file: lists that block are loaded without it"
 	}
-	e.add(k, string(bytes.TrimLeft(key, "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b")), e.x.key(nil, key, howExact, e.at), note)
+	e.add(k, string(bytes.TrimLeft(key, "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b")), e.x.key(nil, key, howExact, 0, e.at), note)
+}
+
+// nameAndPort takes the port off a name.
+func nameAndPort(text []byte) (name []byte, port uint16) {
+	host, digits, ok := splitPort(text)
+	if port, hasPort := parsePort(digits); ok && hasPort {
+		return host, port
+	}
+	return text, 0
 }

@@ -29,6 +29,7 @@ type Feed struct {
 
 	Role       string   `yaml:"role" default:"auto" enum:"auto|block|suppress|downgrade|label" doc:"What a hit means. block: a match. The others act on matches of block feeds: suppress clears them, downgrade lowers their confidence, label adds words. auto goes by the preset."`
 	Match      string   `yaml:"match" default:"subdomains" enum:"subdomains|exact" doc:"Whether a listed name stands for the names below it."`
+	DeriveHost bool     `yaml:"derive_host" default:"false" doc:"Whether the hosts of listed URLs are indicators too, with a confidence of at most 25: many bad URLs are on good hosts."`
 	Confidence int      `yaml:"confidence" default:"0" doc:"How far the feed is trusted, 1 to 100; 0 goes by the preset, 50 for most. What a feed says of an indicator goes first."`
 	Tags       []string `yaml:"tags" doc:"Words added to every match."`
 	TLP        string   `yaml:"tlp" default:"clear" enum:"white|clear|green|amber|red" doc:"The traffic light protocol marking of the feed, where it does not mark its indicators."`

@@ -25,6 +25,9 @@ type Index struct {
 	missing []string
 	columns []string
 	seed    maphash.Seed
+	// weak are bits that hashes are looked up without: none, but in the test of
+	// keys that share a hash.
+	weak uint64
 }
 
 // Missing names the configured feeds that were never loaded: what they would say
@@ -71,6 +74,12 @@ func (x *Index) Address(dst []enrich.Threat, a netip.Addr, port uint16, at time.
 // Case, a root dot and the alphabet do not matter. Text that is no name is not
 // found.
 func (x *Index) Domain(dst []enrich.Threat, name []byte, at time.Time) []enrich.Threat {
+	return x.Host(dst, name, 0, at)
+}
+
+// Host is Domain with the port that the name was used with, 0 for unknown: an
+// indicator that has a port is not met with another.
+func (x *Index) Host(dst []enrich.Threat, name []byte, port uint16, at time.Time) []enrich.Threat {
 	var buf [256]byte
 	key, ok := appendDomain(buf[:0], name)
 	if !ok {
@@ -79,7 +88,7 @@ func (x *Index) Domain(dst []enrich.Threat, name []byte, at time.Time) []enrich.
 	var hitBuf [8]hit
 	hits := hitBuf[:0]
 	for how := howExact; bytes.IndexByte(key, '.') >= 0; how = howSubdomain {
-		hits = x.key(hits, key, how, at)
+		hits = x.key(hits, key, how, port, at)
 		key = key[bytes.IndexByte(key, '.')+1:]
 	}
 	return appendThreats(dst, hits, false, at)
@@ -108,16 +117,16 @@ func (x *Index) Hash(dst []enrich.Threat, text []byte, at time.Time) []enrich.Th
 
 func (x *Index) whole(dst []enrich.Threat, key []byte, at time.Time) []enrich.Threat {
 	var buf [8]hit
-	return appendThreats(dst, x.key(buf[:0], key, howExact, at), false, at)
+	return appendThreats(dst, x.key(buf[:0], key, howExact, 0, at), false, at)
 }
 
-func (x *Index) key(hits []hit, key []byte, how string, at time.Time) []hit {
+func (x *Index) key(hits []hit, key []byte, how string, port uint16, at time.Time) []hit {
 	if len(x.tables) == 0 {
 		return hits
 	}
-	hash := hashOf(x.seed, key)
+	hash := hashOf(x.seed, key) &^ x.weak
 	for _, t := range x.tables {
-		hits = t.key(hits, hash, key, how, at)
+		hits = t.key(hits, hash, key, how, port, at)
 	}
 	return hits
 }
@@ -145,13 +154,13 @@ func (x *Index) path(hits []hit, path []byte, at time.Time) []hit {
 	if !ok || !x.paths() {
 		return hits
 	}
-	hits = x.key(hits, key, howExact, at)
+	hits = x.key(hits, key, howExact, 0, at)
 	folded := key[1:]
 	base := folded[bytes.LastIndexAny(folded, `/\`)+1:]
 	if len(base) < len(folded) && len(base) > 0 {
 		var name [256]byte
 		key, _ := appendKey(name[:0], feed.Path, base)
-		hits = x.key(hits, key, howName, at)
+		hits = x.key(hits, key, howName, 0, at)
 	}
 	for _, t := range x.tables {
 		hits = t.pattern(hits, folded, base, at)
@@ -175,10 +184,10 @@ func (x *Index) Value(dst []enrich.Threat, column string, text []byte, at time.T
 	}
 	var hitBuf [8]hit
 	hits := hitBuf[:0]
-	hash := hashOf(x.seed, key)
+	hash := hashOf(x.seed, key) &^ x.weak
 	for _, t := range x.tables {
 		if slices.Contains(t.feed.Columns, column) {
-			hits = t.key(hits, hash, key, howExact, at)
+			hits = t.key(hits, hash, key, howExact, 0, at)
 		}
 	}
 	return appendThreats(dst, hits, false, at)

@@ -164,11 +164,11 @@ func TestConfirmation(t *testing.T) {
 	tab := b.table()
 	tab.keys = packKeys([]rawKey{{hash: 7, from: 0, size: 12, row: row{line: 1}}, {hash: 7, from: 12, size: 8, row: row{line: 2}}}, texts, func(row) feed.Kind { return feed.Domain })
 	for _, name := range []string{"evil.example", "evil.org"} {
-		if got := tab.key(nil, 7, []byte(name), howExact, time.Time{}); len(got) != 1 || string(got[0].text) != name {
+		if got := tab.key(nil, 7, []byte(name), howExact, 0, time.Time{}); len(got) != 1 || string(got[0].text) != name {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if got := tab.key(nil, 7, []byte("good.example"), howExact, time.Time{}); got != nil {
+	if got := tab.key(nil, 7, []byte("good.example"), howExact, 0, time.Time{}); got != nil {
 		t.Errorf("a hash alone was enough: %v", got)
 	}
 }

@@ -197,7 +197,7 @@ func FuzzTypedRows(f *testing.F) {
 		for _, raw := range keys {
 			kind := tab.details[raw.row.detail].kind
 			key, ok := appendKey(nil, kind, b.texts[raw.from:][:raw.size])
-			if !ok || len(tab.key(nil, hashOf(b.seed, key), key, howExact, time.Time{})) != 1 {
+			if !ok || len(tab.key(nil, hashOf(b.seed, key), key, howExact, 0, time.Time{})) != 1 {
 				t.Fatalf("%s %q is not found", kind, value)
 			}
 		}

@@ -88,7 +88,7 @@ func (q *question) words(s spot, text []byte) {
 		} else if addr, isAddress := parseAddr(c.text); isAddress {
 			q.address(s, c.text, addr, c.port)
 		} else {
-			q.domain(s, c.text)
+			q.domain(s, c.text, c.port)
 		}
 	}
 }
@@ -105,7 +105,7 @@ func (q *question) url(s, host spot, text []byte) {
 	if l.addr.IsValid() {
 		q.address(host, l.host, l.addr, l.port)
 	} else {
-		q.domain(host, l.host)
+		q.domain(host, l.host, l.port)
 	}
 }
 
@@ -119,7 +119,7 @@ func (q *question) host(s spot, text []byte) {
 	if addr, isAddress := parseAddr(bytes.Trim(name, "[]")); isAddress {
 		q.address(s, name, addr, port)
 	} else {
-		q.domain(s, name)
+		q.domain(s, name, port)
 	}
 }
 
@@ -128,9 +128,9 @@ func (q *question) address(s spot, text []byte, addr netip.Addr, port uint16) {
 	q.keep(s, text, q.index.Address(q.event.Threats, addr, port, q.event.Time))
 }
 
-func (q *question) domain(s spot, text []byte) {
+func (q *question) domain(s spot, text []byte, port uint16) {
 	q.asked = q.asked || bytes.IndexByte(text, '.') > 0
-	q.keep(s, text, q.index.Domain(q.event.Threats, text, q.event.Time))
+	q.keep(s, text, q.index.Host(q.event.Threats, text, port, q.event.Time))
 }
 
 // keep takes the threats that were appended to the event's, without those that

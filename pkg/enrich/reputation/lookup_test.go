@@ -250,3 +250,30 @@ func TestRealLogs(t *testing.T) {
 		t.Errorf("%s", last)
 	}
 }
+
+// A name that is listed with a port is met with that port, or where no port is
+// known, and the match says which.
+func TestNamesWithPorts(t *testing.T) {
+	f := feedOf(t, "ports", "host,port\nc2.example,8443\n")
+	f.Preset, f.Type, f.Fields = "csv", "domain", map[string]string{"value": "host", "port": "port"}
+	x, _ := load(t, f)
+	for row, want := range map[string]string{
+		`"remote_address":"c2.example","remote_port":"8443"`:     "c2.example name+port",
+		`"remote_address":"www.c2.example","remote_port":"8443"`: "c2.example subdomain",
+		`"remote_address":"c2.example","remote_port":"443"`:      "",
+		`"remote_address":"c2.example","remote_port":"0"`:        "c2.example name_only",
+	} {
+		e := enriched(t, x, "socket_events", `"action":"connect","pid":"1",`+row)
+		if got := strings.Join(told(e.Threats), ", "); got != want {
+			t.Errorf("%s: %q, want %q", row, got, want)
+		}
+	}
+	for line, want := range map[string]string{
+		"curl c2.example:8443": "c2.example name+port", "curl https://c2.example/x": "", "nc c2.example": "c2.example name_only",
+	} {
+		e := enriched(t, x, "process_events", `"pid":"1","path":"/x","cmdline":"`+line+`"`)
+		if got := strings.Join(told(e.Threats), ", "); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}

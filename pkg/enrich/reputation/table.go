@@ -3,6 +3,8 @@ package reputation
 import (
 	"net/netip"
 	"time"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation/feed"
 )
 
 // How an event's value met an indicator.
@@ -12,8 +14,10 @@ const (
 	howSubdomain = "subdomain" // the name lies below the listed one
 	howPort      = "ip+port"
 	howNoPort    = "ip_only" // the indicator has a port, the event does not say one
-	howPattern   = "pattern" // the path meets the listed pattern
-	howName      = "name"    // the path's last part is the listed name
+	howNamePort  = "name+port"
+	howNameOnly  = "name_only" // as ip_only, of a name
+	howPattern   = "pattern"   // the path meets the listed pattern
+	howName      = "name"      // the path's last part is the listed name
 )
 
 // table is one feed as it was loaded. It does not change.
@@ -74,17 +78,33 @@ func (t *table) prefixHit(hits []hit, p netip.Prefix, r row, port uint16, at tim
 }
 
 // key appends the entries whose key is key. how is exact, or what else led from
-// the value that is asked about to the key.
-func (t *table) key(hits []hit, hash uint64, key []byte, how string, at time.Time) []hit {
+// the value that is asked about to the key; port counts for names.
+func (t *table) key(hits []hit, hash uint64, key []byte, how string, port uint16, at time.Time) []hit {
 	i, end := t.keys.find(hash)
 	for ; i < end && t.keys.hashes[i] == hash; i++ {
 		d := &t.details[t.keys.rows[i].detail]
-		if how == howSubdomain && d.exact || t.ended(d, at) || !t.keys.confirmed(i, d.kind, key) {
+		if how == howSubdomain && d.exact || t.ended(d, at) || d.otherPort(port) || !t.keys.confirmed(i, d.kind, key) {
 			continue
 		}
-		hits = append(hits, hit{table: t, text: t.keys.text(i), row: t.keys.rows[i], how: how, rank: len(key)})
+		hits = append(hits, hit{table: t, text: t.keys.text(i), row: t.keys.rows[i], how: d.howNamed(how, port), rank: len(key)})
 	}
 	return hits
+}
+
+// otherPort tells a name that is listed with another port.
+func (d *detail) otherPort(port uint16) bool {
+	return d.kind == feed.Domain && d.port != 0 && port != 0 && d.port != port
+}
+
+// howNamed is how, or what there is to say of the port of a name.
+func (d *detail) howNamed(how string, port uint16) string {
+	switch {
+	case d.kind != feed.Domain || d.port == 0 || how != howExact:
+		return how
+	case port == 0:
+		return howNameOnly
+	}
+	return howNamePort
 }
 
 // pattern appends the patterns that a path meets.

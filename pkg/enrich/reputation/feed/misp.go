@@ -174,9 +174,9 @@ func (a *mispAttribute) parts() []Indicator {
 	case a.Type == "domain|ip":
 		return []Indicator{one(Domain, first), one(IP, second)}
 	case a.Type == "ip-dst|port" || a.Type == "ip-src|port":
-		return addressPort(first, second)
+		return withPort(IP, first, second)
 	case a.Type == "hostname|port":
-		return []Indicator{one(Domain, first)}
+		return withPort(Domain, first, second)
 	case kind == "filename" && composite:
 		return ifKnown(sub, second)
 	case composite:
@@ -187,12 +187,12 @@ func (a *mispAttribute) parts() []Indicator {
 	return ifKnown(a.Type, string(a.Value))
 }
 
-func addressPort(address, port string) []Indicator {
+func withPort(k Kind, host, port string) []Indicator {
 	n, ok := parsePort([]byte(port))
 	if !ok {
 		return nil
 	}
-	return []Indicator{{Kind: IP, Value: []byte(address), Port: n}}
+	return []Indicator{{Kind: k, Value: []byte(host), Port: n}}
 }
 
 func ifKnown(typ, value string) []Indicator {

@@ -21,7 +21,8 @@ const mispDocument = `{"Event":{"uuid":"e1","info":"campaign","date":"2026-01-01
   {"uuid":"b2","type":"ja3-fingerprint-md5","value":"6734f37431670b3ab4292b8f60f29984","to_ids":true},
   {"uuid":"b3","type":"jarm-fingerprint","value":"27","to_ids":true},
   {"uuid":"b4","type":"x509-fingerprint-sha1","value":"aa","to_ids":true},
-  {"uuid":"b5","type":"ip-src","value":"1.2.3.0/24","to_ids":true,"last_seen":"never"}],
+  {"uuid":"b5","type":"ip-src","value":"1.2.3.0/24","to_ids":true,"last_seen":"never"},
+  {"uuid":"b6","type":"hostname|port","value":"c2.evil.org|8443","to_ids":true}],
  "Object":[{"name":"file","Attribute":[{"uuid":"c1","type":"md5","value":"44d88612fea8a8f36de82e1278abb02f","to_ids":true}]},
   {"name":"file","deleted":true,"Attribute":[{"uuid":"c2","type":"md5","value":"54d88612fea8a8f36de82e1278abb02f","to_ids":true}]}]}}`
 
@@ -31,9 +32,9 @@ func TestMISPEvents(t *testing.T) {
 	b := mustRead(t, preset("misp"), mispDocument)
 	taken := []string{
 		"domain evil.org", "domain two.org", "ip 1.2.3.4", "ip 1.2.3.4 port 8080", "hash 44d88612fea8a8f36de82e1278abb02f44d88612fea8a8f36de82e1278abb02f",
-		"url http://evil.org/x", "path dropper.exe", "ja3 6734f37431670b3ab4292b8f60f29984", "jarm 27", "cert_sha1 aa", "hash 44d88612fea8a8f36de82e1278abb02f",
+		"url http://evil.org/x", "path dropper.exe", "ja3 6734f37431670b3ab4292b8f60f29984", "jarm 27", "cert_sha1 aa", "domain c2.evil.org port 8443", "hash 44d88612fea8a8f36de82e1278abb02f",
 	}
-	left := []string{"2 false " + NotToIDs, "3 false " + Deleted, "7 true " + OnePart, "8 false " + OtherType, "14 true " + BadTime, "16 false " + Deleted}
+	left := []string{"2 false " + NotToIDs, "3 false " + Deleted, "7 true " + OnePart, "8 false " + OtherType, "14 true " + BadTime, "17 false " + Deleted}
 	if !slices.Equal(b.taken, taken) || !slices.Equal(b.left, left) {
 		t.Errorf("took %q\nleft %q", b.taken, b.left)
 	}

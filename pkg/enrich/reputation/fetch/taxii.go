@@ -20,6 +20,9 @@ const (
 	// taxiiTypes are the objects that are asked for: indicators, and what gives
 	// them names.
 	taxiiTypes = "indicator,relationship,attack-pattern,malware,tool,campaign,intrusion-set,threat-actor,marking-definition"
+	// taxiiLimit is the most objects that a page should have; servers lower it.
+	// The reference server fails at a next without a limit.
+	taxiiLimit = "1000"
 	maxPages   = 100_000
 	// mergeAt is how many pages are kept before they are made one.
 	mergeAt = 100
@@ -95,7 +98,7 @@ func (j *job) pages(ctx context.Context, collection string) (fresh bool, err err
 
 // getPage asks for one page. added is when the last of its objects was added.
 func (j *job) getPage(ctx context.Context, collection, after, next string) (page *envelope, added string, err error) {
-	query := url.Values{"match[type]": {taxiiTypes}}
+	query := url.Values{"match[type]": {taxiiTypes}, "limit": {taxiiLimit}}
 	if after != "" {
 		query.Set("added_after", after)
 	}
