@@ -38,7 +38,7 @@ func (b *Builder) Build(partition string, state func(operator string) enrich.Sta
 	}
 	judge, err := policy.New(b.cfg.Policy(partition), state("policy"))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the findings
+		return nil, err
 	}
 	operators := []enrich.Operator{process.New(b.cfg.Process(), state("process")), dns.New(b.cfg.DNS(), state("dns"))}
 	p := enrich.NewPipeline(b.lenses, operators, b.lookups)
