@@ -87,14 +87,14 @@ func disturbed(t *testing.T, rng *rand.Rand, parts [][]*kgo.Record) map[string]a
 	return all
 }
 
-// sabotage fails some of the writes in transactions, for a reason that says nothing
-// of the records.
+// sabotage fails some of the writes in transactions, the first one among them, for a
+// reason that says nothing of the records.
 func sabotage(c *kfake.Cluster) *atomic.Int32 {
 	var writes, refused atomic.Int32
 	c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
 		p := req.(*kmsg.ProduceRequest)
-		if p.TransactionID == nil || writes.Add(1)%4 != 2 || refused.Load() >= 5 {
+		if p.TransactionID == nil || writes.Add(1)%4 != 1 || refused.Load() >= 5 {
 			return nil, nil, false
 		}
 		refused.Add(1)

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -45,7 +44,7 @@ func start(t *testing.T, c *kfake.Cluster, dir string, env ...string) *enricher 
 	return e
 }
 
-func (e *enricher) kill() { _ = e.cmd.Process.Signal(syscall.SIGKILL) }
+func (e *enricher) kill() { _ = e.cmd.Process.Kill() }
 func (e *enricher) wait() { e.end.Do(func() { _ = e.cmd.Wait() }) }
 
 // Promise 5: a process is killed in the middle of a transaction, at each of its
@@ -115,7 +114,11 @@ func (deadly) Name() string { return "deadly" }
 
 func (d deadly) Enrich(_ context.Context, e *enrich.Event) error {
 	if column, _ := e.Column("n"); column.Text() == string(d) {
-		return errors.Join(syscall.Kill(os.Getpid(), syscall.SIGKILL), io.ErrUnexpectedEOF)
+		self, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			err = self.Kill()
+		}
+		return errors.Join(err, io.ErrUnexpectedEOF)
 	}
 	return nil
 }
