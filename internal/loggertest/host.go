@@ -22,16 +22,20 @@ func Topics() []string { return []string{"osquery.results", "osquery.status", "o
 // Build builds logger-ext as releases are, stripped, into dir and returns its
 // path. It is called from anywhere inside the repository.
 func Build(ctx context.Context, dir string) (string, error) {
+	return BuildProgram(ctx, "./cmd/logger-ext", filepath.Join(dir, "logger-ext.ext"))
+}
+
+// BuildProgram is Build for a package of the repository, to that path.
+func BuildProgram(ctx context.Context, pkg, path string) (string, error) {
 	root, err := repository()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "logger-ext.ext")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/logger-ext") //nolint:gosec // the path is the caller's own
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, pkg) //nolint:gosec // the paths are the caller's own
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build logger-ext: %w\n%s", err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}
 	return path, nil
 }

@@ -21,6 +21,8 @@ func child(ctx context.Context, role string, args []string) error {
 	switch role {
 	case "broker":
 		return brokerChild()
+	case "copier":
+		return copierChild(ctx, args)
 	case "producer":
 		return producerChild(ctx, args)
 	case "sync":

@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 		name    string
 		measure func(context.Context) error
 	}{
-		{"footprint", b.footprint}, {"giant", b.giant}, {"spool", b.spool}, {"socket", b.socket}, {"latency", b.latency}, {"connections", b.connections}, {"index", b.index},
+		{"footprint", b.footprint}, {"giant", b.giant}, {"spool", b.spool}, {"socket", b.socket}, {"latency", b.latency}, {"connections", b.connections}, {"index", b.index}, {"enricher", b.enricher},
 	} {
 		if len(args) > 0 && !slices.Contains(args, part.name) {
 			continue
