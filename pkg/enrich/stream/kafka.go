@@ -89,6 +89,9 @@ type KafkaSession struct {
 	turn   int           // which suspect is tried next
 	ended  time.Duration // how long the last transaction took
 	told   time.Time     // when a fetch error was last logged
+	// opened is closed once client is set. The group may have partitions for this
+	// member before the client was returned to us.
+	opened chan struct{}
 
 	// What the group's own goroutine changes, while Poll waits.
 	mu        sync.Mutex
@@ -112,8 +115,9 @@ type commit struct {
 func OpenKafka(cfg KafkaConfig) (*KafkaSession, error) {
 	s := &KafkaSession{
 		cfg: cfg, limits: cfg.limits,
-		workers: map[int32]*worker{}, commits: map[Partition]commit{}, wake: func() {},
+		workers: map[int32]*worker{}, commits: map[Partition]commit{}, wake: func() {}, opened: make(chan struct{}),
 	}
+	defer close(s.opened)
 	if s.limits == nil {
 		s.limits = newLimits()
 	}

@@ -40,6 +40,7 @@ func (s *KafkaSession) note(m map[string][]int32) {
 // assign makes workers for partitions that have come. They are not fetched until
 // their state is there.
 func (s *KafkaSession) assign(m map[string][]int32) {
+	<-s.opened
 	s.revoke(s.held(m)) // what went and came back without a word
 	s.client.PauseFetchPartitions(m)
 	s.mu.Lock()
@@ -149,6 +150,7 @@ func (s *KafkaSession) fetchedOffsets(_ context.Context, _ *kgo.Client, resp *km
 // and starts restoring. A place that the topic no longer has is left for the
 // first that it has.
 func (s *KafkaSession) begin(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	<-s.opened
 	admin := kadm.NewClient(s.client)
 	starts, err := admin.ListStartOffsets(ctx, s.cfg.Inputs...)
 	if err != nil {
