@@ -64,7 +64,7 @@ type span struct{ from, to int }
 // appendEnrichment returns with dst the parts of it that the joins answered.
 func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) ([]byte, [2]span) {
 	var joined [2]span
-	w := writer{b: dst, limit: sh.text}
+	w := writer{b: dst, limit: sh.text, pieces: e.pieces}
 	w.open('{')
 	w.text("schema", SchemaEnriched)
 	w.time("@timestamp", e.Time)
@@ -165,8 +165,25 @@ func (w *writer) ancestry(all []Process, n int) {
 	w.close(']')
 }
 
-// processMembers writes a process with texts of at most limit bytes each.
+// processMembers writes a process with texts of at most limit bytes each. It is the
+// first in its object.
 func (w *writer) processMembers(p *Process, limit int) {
+	if w.pieces == nil || p.EntityID == "" {
+		w.describe(p, limit)
+		return
+	}
+	if known := w.pieces.find(p, limit); known != nil {
+		w.b, w.fresh, w.cut = append(w.b, known.json...), false, w.cut || known.cut
+		return
+	}
+	start, cut := len(w.b), w.cut
+	w.cut = false
+	w.describe(p, limit)
+	w.pieces.add(p, limit, w.b[start:], w.cut)
+	w.cut = w.cut || cut
+}
+
+func (w *writer) describe(p *Process, limit int) {
 	w.text("entity_id", p.EntityID)
 	w.number("pid", p.PID)
 	w.text("name", w.clip(baseName(p.Executable), limit))

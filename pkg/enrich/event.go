@@ -75,6 +75,8 @@ type Event struct {
 
 	// own is room for Process, used again for the next event.
 	own *Process
+	// pieces are what was written of processes before.
+	pieces *pieces
 
 	// What the joins answered.
 	Process  *Process

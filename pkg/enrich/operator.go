@@ -96,10 +96,48 @@ type Output struct {
 // Out collects what one step writes. Its records stay valid until Reset.
 type Out struct {
 	Outputs []Output
+	// full and free are blocks that the records' bytes lie in, to be used again.
+	full, free [][]byte
+	block      []byte
 }
 
 // Add appends one record, whose bytes the Out owns from then on.
 func (o *Out) Add(r Output) { o.Outputs = append(o.Outputs, r) }
 
+// outBlock is the size of the Out's blocks. Together they are as large as the largest
+// transaction was.
+const outBlock = 256 << 10
+
+// Copy returns a copy of b, which stays valid until Reset as the records do.
+func (o *Out) Copy(b []byte) []byte {
+	if len(b) > outBlock/4 {
+		return append([]byte(nil), b...)
+	}
+	if len(b) > cap(o.block)-len(o.block) {
+		o.next()
+	}
+	start := len(o.block)
+	o.block = append(o.block, b...)
+	return o.block[start:len(o.block):len(o.block)]
+}
+
+func (o *Out) next() {
+	if o.block != nil {
+		o.full = append(o.full, o.block)
+	}
+	if n := len(o.free); n > 0 {
+		o.block, o.free = o.free[n-1], o.free[:n-1]
+		return
+	}
+	o.block = make([]byte, 0, outBlock)
+}
+
 // Reset forgets the collected records.
-func (o *Out) Reset() { o.Outputs = o.Outputs[:0] }
+func (o *Out) Reset() {
+	clear(o.Outputs)
+	o.Outputs = o.Outputs[:0]
+	for _, b := range o.full {
+		o.free = append(o.free, b[:0])
+	}
+	o.full, o.block = o.full[:0], o.block[:0]
+}

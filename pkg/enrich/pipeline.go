@@ -37,9 +37,8 @@ type Pipeline struct {
 	since     since
 	event     Event
 	row       []byte
-	// again and value are for events that are told later, or once more.
-	again Event
-	value []byte
+	again     Event  // one that is told later, or once more
+	value     []byte // what is told
 	// ticked is the partition's time as the guard knows it.
 	ticked time.Time
 	judge  Judge // nil without one
@@ -51,10 +50,13 @@ type Pipeline struct {
 // NewPipeline builds a pipeline that owns the operators; lookups are shared. It
 // tells every event once, at once, until Wait is called.
 func NewPipeline(lenses *event.Lenses, operators []Operator, lookups []Enricher) *Pipeline {
-	return &Pipeline{
+	p := &Pipeline{
 		finder: event.NewFinder(lenses), operators: operators, lookups: lookups,
 		clocks: newClocks(nil), stats: NewStats(), now: time.Now,
 	}
+	p.event.pieces = newPieces()
+	p.again.pieces = p.event.pieces
+	return p
 }
 
 // Wait makes the pipeline hold events for answers that later rows may bring, and
@@ -219,13 +221,13 @@ func (p *Pipeline) tell(ctx context.Context, e *Event, at time.Time, sub int, ou
 		kept = p.waits.add(e, at, now, p.now(), sub)
 	}
 	if kept == nil {
-		out.Add(p.output(e, AppendEnriched(make([]byte, 0, len(e.Raw)+1024), e, p.now())))
+		p.value = AppendEnriched(p.value[:0], e, p.now())
+		out.Add(p.output(e, out.Copy(p.value)))
 		return nil
 	}
 	if !kept.held {
-		value, answer := appendEnriched(make([]byte, 0, len(e.Raw)+1024), e, p.now(), p.waits.seed, true)
-		out.Add(p.output(e, value))
-		kept.answer = answer
+		p.value, kept.answer = appendEnriched(p.value[:0], e, p.now(), p.waits.seed, true)
+		out.Add(p.output(e, out.Copy(p.value)))
 		if err := p.waits.told(kept, !open(e)); err != nil {
 			return err
 		}
@@ -262,7 +264,7 @@ func (p *Pipeline) tick(ctx context.Context, host Host, now time.Time, out *Out)
 // identify fills in what the row itself says: its name, host, kind and time.
 func (p *Pipeline) identify(e *Event, in Input, sub int) {
 	*e = Event{
-		Row: e.Row, Position: in.Position, Appended: in.Appended, own: e.own, Names: e.Names[:0],
+		Row: e.Row, Position: in.Position, Appended: in.Appended, own: e.own, pieces: e.pieces, Names: e.Names[:0],
 		Gaps: e.Gaps[:0], Threats: e.Threats[:0], Evidence: e.Evidence[:0],
 	}
 	e.Lens = p.finder.Find(&e.Row)

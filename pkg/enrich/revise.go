@@ -172,7 +172,7 @@ func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *
 	if revision > 0 {
 		p.stats.Revised++
 	}
-	out.Add(p.output(e, append([]byte(nil), p.value...)))
+	out.Add(p.output(e, out.Copy(p.value)))
 	kept.revision, kept.answer = revision, answer
 	return p.waits.told(kept, !open(e))
 }

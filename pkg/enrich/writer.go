@@ -14,6 +14,8 @@ type writer struct {
 	fresh bool
 	limit int // of one text; 0 is none
 	cut   bool
+	// pieces are what was written before; nil remembers nothing.
+	pieces *pieces
 }
 
 func (w *writer) key(name string) {

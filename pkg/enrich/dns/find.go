@@ -65,6 +65,10 @@ func (h *host) unknown(e *enrich.Event, addr netip.Addr, port uint16) {
 // there is: what was spoken to it, what the process itself looked up, what anyone on
 // the host did. They are distinct, in alphabetical order.
 func (o *Operator) find(e *enrich.Event, addr netip.Addr, port uint16, pid int64) ([]name, error) {
+	h, err := o.host(e.Host)
+	if err != nil || h.addresses == 0 {
+		return nil, err
+	}
 	all, err := o.names(e.Host, addressKey(addr))
 	if err != nil {
 		return nil, err

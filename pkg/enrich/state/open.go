@@ -83,6 +83,7 @@ func (s *Store) load() (err error) {
 		}
 	}()
 	s.broken.Store(false)
+	s.recent = newRecent()
 	if s.db, err = pebble.Open(s.files.path(), s.options()); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}

@@ -45,6 +45,7 @@ type Store struct {
 	changes  []Change
 	broken   atomic.Bool // also set by the local store's own goroutines
 	value    []byte      // scratch of get
+	recent   recent
 
 	record []byte               // Kafka key of the record in work
 	known  map[enrich.Host]bool // hosts whose Kafka key is in the state
@@ -178,6 +179,7 @@ func (s *Store) apply(records []Change, position int64) error {
 	batch := s.db.NewBatch()
 	for _, r := range records {
 		var err error
+		s.recent.forget(r.Key)
 		if r.Value == nil {
 			err = batch.Delete(r.Key, nil)
 		} else {
@@ -198,15 +200,22 @@ func (s *Store) apply(records []Change, position int64) error {
 	return nil
 }
 
+// get returns what the local store has for key, nil for nothing. It is valid until the
+// next call, and not to be changed.
 func (s *Store) get(key []byte) ([]byte, error) {
+	if value, ok := s.recent.get(key); ok {
+		return value, nil
+	}
 	value, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
+		s.recent.add(key, nil)
 		return nil, nil
 	}
 	if err != nil {
 		return nil, s.failed("read", err)
 	}
 	s.value = append(s.value[:0], value...)
+	s.recent.add(key, s.value)
 	if err := closer.Close(); err != nil {
 		return nil, s.failed("read", err)
 	}
