@@ -9,7 +9,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -35,6 +37,10 @@ func start(t *testing.T, c *kfake.Cluster, dir string, env ...string) *enricher 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() { // one that hangs says where
+			_ = e.cmd.Process.Signal(syscall.SIGQUIT)
+			time.Sleep(time.Second)
+		}
 		e.kill()
 		e.wait()
 		if t.Failed() {
