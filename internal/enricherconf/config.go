@@ -136,6 +136,15 @@ func (c *Config) Validate() []config.Problem {
 // StateTopic is the topic of the group's state.
 func (c *Config) StateTopic() string { return c.Group + ".state" }
 
+// SideTopic is the topic of records about hosts that did not come with their rows.
+func (c *Config) SideTopic() string { return c.Group + ".side" }
+
+// FactsTopic is the topic of what every process is to know of hosts.
+func (c *Config) FactsTopic() string { return c.Group + ".facts" }
+
+// RouteGroup is the group of stage 1, and the topic of its state.
+func (c *Config) RouteGroup() string { return c.Group + ".route" }
+
 // Members is the number of sessions to run.
 func (c *Config) Members() int {
 	if c.Sessions > 0 {

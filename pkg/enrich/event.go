@@ -73,6 +73,12 @@ type Event struct {
 	// asked are the pids that joins looked for, one bit for each of 64 classes.
 	asked uint64
 
+	// Link is set for what one host did in a sensor's record.
+	Link *Link
+	// read is where this partition read the row, which is not Position where it came
+	// by the side topic.
+	read Position
+
 	// own is room for Process, used again for the next event.
 	own *Process
 
@@ -87,9 +93,10 @@ type Event struct {
 
 // Evidence is a row, other than the event's own, that made part of an answer.
 type Evidence struct {
-	// For is the part: "process", "ancestor", "session", "name".
+	// For is the part: "process", "ancestor", "session", "name", "socket".
 	For string
-	// ID is that of what the row told: an entity, a login, a name.
+	// ID is that of what the row told: an entity, a login, a name; of a socket the
+	// event's.
 	ID       string
 	Position Position
 	// Lateness is how long after it happened the row could be read.
@@ -108,6 +115,9 @@ func (e *Event) Lateness() time.Duration {
 // Field returns the value of the column that answers for f under the event's
 // lens.
 func (e *Event) Field(f event.Field) (event.Value, bool) {
+	if e.Link != nil && e.Link.Responder {
+		f = otherEnd(f)
+	}
 	name := e.Lens.Column(f)
 	if name == "" {
 		return event.Value{}, false

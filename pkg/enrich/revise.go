@@ -88,7 +88,7 @@ func (p *Pipeline) overdue(ctx context.Context, all []*pending, out *Out) error 
 		if kept.taken.After(edge) {
 			return nil
 		}
-		if kept.gone || !kept.held {
+		if kept.gone || !kept.held || kept.silent {
 			continue
 		}
 		if err := p.revise(ctx, kept, true, out); err != nil {
@@ -138,10 +138,10 @@ func (p *Pipeline) Seal() error {
 // another one; a held one when it is answered, or forced.
 func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *Out) error {
 	e := &p.again
-	if err := e.Parse(kept.row); err != nil {
+	if err := kept.parse(e); err != nil {
 		return fmt.Errorf("event %s: %w", kept.id, err)
 	}
-	p.identify(e, Input{Position: kept.position, Appended: kept.appended}, kept.sub)
+	p.identify(e, Input{Position: kept.position, Appended: kept.appended, link: kept.link}, kept.sub)
 	if kept.unnamed {
 		e.AddGap("delivery", NoDelivery)
 	}
@@ -157,6 +157,10 @@ func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *
 	p.answered(kept.lacks, lacks)
 	kept.lacks = lacks
 	if kept.held && open(e) && !forced {
+		return nil
+	}
+	if e.untold() {
+		kept.silent = true
 		return nil
 	}
 	revision := kept.revision
