@@ -28,7 +28,7 @@ type Config struct {
 	FromState, ToState string
 	// FromSide is the one of From's inputs that holds side records.
 	FromSide string
-	Inputs             []string
+	Inputs   []string
 	// Build makes a partition's pipeline, as for the groups.
 	Build func(stream.Partition, func(operator string) enrich.State) (*enrich.Pipeline, error)
 	// Dir is a folder for copies of the state, which is left empty. Empty keeps one

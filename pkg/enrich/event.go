@@ -75,6 +75,8 @@ type Event struct {
 
 	// Link is set for what one host did in a sensor's record.
 	Link *Link
+	// Elsewhere tells that the event's findings are raised where its link is.
+	Elsewhere bool
 	// read is where this partition read the row, which is not Position where it came
 	// by the side topic.
 	read Position
@@ -206,6 +208,7 @@ type Gap struct {
 // The reasons a Gap may give.
 const (
 	ProcessUnknown  = "process_unknown"  // no process of that pid was seen to start before the event
+	ProcessPossible = "process_possible" // the sockets of several processes fit what the sensor saw
 	ProcessMismatch = "process_mismatch" // the pid's process has another path than the event says
 	NameUnknown     = "name_unknown"     // no name was seen to resolve to the address, and the host's names are seen
 	ProcessEvicted  = "process_evicted"  // the same, but the host had so many processes that some were given up

@@ -38,9 +38,14 @@ type Socket struct {
 	EntityID, Executable string
 }
 
-// ID is the link's: the same for one record and host, whatever is found.
+// ID is the link's: the same for one record and host, whatever is found. A host that is
+// both ends has two.
 func (l *Link) ID() string {
-	sum := sha256.Sum256([]byte(l.Source + "\x00" + string(l.Host)))
+	text := l.Source + "\x00" + string(l.Host)
+	if l.Responder {
+		text += "\x00responder"
+	}
+	sum := sha256.Sum256([]byte(text))
 	return "link/" + hex.EncodeToString(sum[:16])
 }
 

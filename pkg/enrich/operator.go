@@ -30,6 +30,12 @@ type Operator interface {
 	OnTime(host Host, now time.Time, out *Out) error
 }
 
+// Idler is an Operator that has something to do whether records come or not. It is
+// called every second or so.
+type Idler interface {
+	OnIdle(out *Out) error
+}
+
 // Answerer is an Operator that takes something from events it also answers for. Its
 // Answer gives such an event, which it has taken before, its answer of today and
 // keeps nothing. An Operator without it is asked by OnEvent.

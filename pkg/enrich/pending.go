@@ -33,8 +33,8 @@ type pending struct {
 	// silent tells of a held one that its window has passed, and that it may be told
 	// only if it turns out to be this host's.
 	silent bool
-	lacks    lacks
-	gone     bool
+	lacks  lacks
+	gone   bool
 	// unnamed tells that the guard said no_delivery of this row, once for its host.
 	unnamed bool
 	// noted tells that the state has the revision, parked that it has the row.

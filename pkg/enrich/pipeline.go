@@ -49,7 +49,8 @@ type Pipeline struct {
 	clocks    clocks
 	waits     *waits // nil when every event is told once, at once
 	stats     Stats
-	router    Router // nil without one
+	router    Router                  // nil without one
+	learnFact func(fact []byte) error // nil where other stages take facts
 	since     since
 	event     Event
 	row       []byte
@@ -80,16 +81,6 @@ func (p *Pipeline) Wait(cfg Waiting, state State) {
 	p.waits, p.clocks = newWaits(cfg, state), newClocks(state)
 }
 
-// Router takes records that are not the pipeline's to join.
-type Router interface {
-	// Route takes a record that is no side record, and tells whether there is nothing
-	// else to do with it.
-	Route(in *Input, out *Out) (taken bool, err error)
-}
-
-// Route sets who takes records on elsewhere. It is called before Process.
-func (p *Pipeline) Route(r Router) { p.router = r }
-
 // Guard sets who sees each row first. It is called before Process.
 func (p *Pipeline) Guard(g Guard) {
 	p.guard = g
@@ -110,7 +101,11 @@ func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 	if in.Side {
 		return p.processSide(ctx, in, out)
 	}
-	return p.take(ctx, in, out)
+	from := len(out.Outputs)
+	if err := p.take(ctx, in, out); err != nil {
+		return err
+	}
+	return p.turnBack(ctx, from, out)
 }
 
 // take takes a record on that is not, or no longer, in an envelope.

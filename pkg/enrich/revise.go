@@ -66,6 +66,9 @@ func (p *Pipeline) relieve(ctx context.Context, out *Out) error {
 // host has gone silent. It can still be told again. The caller calls it every second
 // or so, whether records come or not.
 func (p *Pipeline) OnIdle(ctx context.Context, out *Out) error {
+	if err := p.idle(ctx, out); err != nil {
+		return err
+	}
 	if err := p.flush(false, out); err != nil || p.waits == nil {
 		return err
 	}
@@ -78,6 +81,19 @@ func (p *Pipeline) OnIdle(ctx context.Context, out *Out) error {
 		}
 	}
 	return nil
+}
+
+// idle lets operators do what no record makes them do.
+func (p *Pipeline) idle(ctx context.Context, out *Out) error {
+	from := len(out.Outputs)
+	for _, op := range p.operators {
+		if i, ok := op.(Idler); ok {
+			if err := i.OnIdle(out); err != nil {
+				return err
+			}
+		}
+	}
+	return p.turnBack(ctx, from, out)
 }
 
 // overdue tells those of all, which are in the order they came, that were held for
@@ -100,6 +116,9 @@ func (p *Pipeline) overdue(ctx context.Context, all []*pending, out *Out) error 
 
 // Finish tells all that is held: no more input will come.
 func (p *Pipeline) Finish(ctx context.Context, out *Out) error {
+	if err := p.idle(ctx, out); err != nil {
+		return err
+	}
 	for kept := p.oldest(); kept != nil; kept = p.oldest() {
 		p.waits.hosts[kept.host].remove(kept)
 		if err := p.letGo(ctx, kept, out); err != nil {

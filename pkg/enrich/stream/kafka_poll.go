@@ -107,7 +107,7 @@ func (s *KafkaSession) tell(w *worker) {
 		return
 	}
 	w.status = time.Now()
-	s.cfg.Monitor.Partition(PartitionStatus{ID: w.id, Lag: w.lag(), StateBytes: w.store.Bytes()})
+	s.cfg.Monitor.Partition(PartitionStatus{ID: w.id, Lag: w.lag(), SideLag: w.sources[s.cfg.Side].lag(), StateBytes: w.store.Bytes()})
 }
 
 // compare holds the group's offset to the state, which says what it has seen.
