@@ -47,13 +47,19 @@ the group has read rows of which the state topic knows nothing.`,
 	return cmd
 }
 
-// consume runs the consumer group's sessions, the feeds' reloader and the
-// metrics until ctx ends, and waits for them all.
+// consume runs the enricher until ctx ends.
 func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log *slog.Logger) error {
 	kafka, err := kafkaConfig(cfg, log)
 	if err != nil {
 		return err
 	}
+	kafka.AcceptStateLoss = acceptLoss
+	return consumeFrom(ctx, cfg, kafka, log)
+}
+
+// consumeFrom runs the consumer groups' sessions, the feeds' reloader and the
+// metrics until ctx ends, and waits for them all.
+func consumeFrom(ctx context.Context, cfg *enricherconf.Config, kafka stream.KafkaConfig, log *slog.Logger) error {
 	feeds := feedKeeper{feeds: cfg.FeedList(), loader: reputation.Loader{Dir: cfg.State.Dir, Header: cfg.Header}, log: log}
 	store, err := feeds.load(ctx)
 	if err != nil {
@@ -63,7 +69,7 @@ func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log
 		return err
 	}
 	meter := metrics.New()
-	kafka.AcceptStateLoss, kafka.Monitor = acceptLoss, meter
+	kafka.Monitor = meter
 	feeds.loaded = meter.Feeds
 	meter.Feeds(feeds.report)
 	builder := joins.NewBuilder(cfg, store)
