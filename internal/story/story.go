@@ -88,15 +88,15 @@ type Row struct {
 
 // Want is what one row's event, or a finding of one rule, is to be told as.
 type Want struct {
-	Row     string         `yaml:"row"`
-	Finding string         `yaml:"finding"`
+	Row     string `yaml:"row"`
+	Finding string `yaml:"finding"`
 	// Link is what Host, or else the story's, did in that sensor's record, as its
 	// Responder or else its origin. None wants that it is not told.
-	Link      string `yaml:"link"`
-	Host      string `yaml:"host"`
-	Responder bool   `yaml:"responder"`
-	None      bool   `yaml:"none"`
-	Is      map[string]any `yaml:"is"`
+	Link      string         `yaml:"link"`
+	Host      string         `yaml:"host"`
+	Responder bool           `yaml:"responder"`
+	None      bool           `yaml:"none"`
+	Is        map[string]any `yaml:"is"`
 	// Told is how often it was told, 0 where that does not matter.
 	Told int `yaml:"told"`
 }

@@ -22,6 +22,9 @@ type Link struct {
 	Responder bool
 	// Shared tells that several hosts may have owned the address.
 	Shared bool
+	// Slack is how much later than the record evidence of it may have happened. An
+	// operator sets it.
+	Slack time.Duration
 	// Sockets are the host's own that it may have been, those of one process once, in
 	// the order of their pids. An operator sets them.
 	Sockets []Socket
@@ -148,9 +151,9 @@ func (p *pending) side() *Side {
 // parse reads a kept event's row.
 func (p *pending) parse(e *Event) error {
 	if p.link != nil {
-		return e.ParseSensor(p.row) //nolint:wrapcheck // the caller names the event
+		return e.ParseSensor(p.row)
 	}
-	return e.Parse(p.row) //nolint:wrapcheck // the caller names the event
+	return e.Parse(p.row)
 }
 
 // maxSockets is how many sockets a link tells, of those that it may have been.

@@ -92,7 +92,7 @@ func (s Stream) String() string {
 	return "enriched"
 }
 
-// ByKey, as an Output's Partition, leaves it to the key, as every producer of Kafka's
+// ByKey as an Output's Partition leaves it to the key, as every producer of Kafka's
 // default kind does: the partition of a host's rows is that of its key.
 const ByKey int32 = -1
 

@@ -175,11 +175,11 @@ func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *
 	lacks := lacking(e)
 	p.answered(kept.lacks, lacks)
 	kept.lacks = lacks
-	if kept.held && open(e) && !forced {
+	if e.untold() {
+		kept.silent = forced
 		return nil
 	}
-	if e.untold() {
-		kept.silent = true
+	if kept.held && open(e) && !forced && !p.waits.cfg.Immediate {
 		return nil
 	}
 	revision := kept.revision

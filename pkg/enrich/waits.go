@@ -89,6 +89,9 @@ func open(e *Event) bool {
 // add keeps an event that happened at a time that its host's clock still has in its
 // window, and returns what stands for it, or nil.
 func (w *waits) add(e *Event, at, hostNow, taken time.Time, sub int) *pending {
+	if e.Link != nil {
+		at = at.Add(e.Link.Slack)
+	}
 	if !mayChange(e) || hostNow.Sub(at) > w.cfg.Wait || w.ids[e.ID] != nil {
 		return nil
 	}

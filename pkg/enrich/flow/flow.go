@@ -31,9 +31,12 @@ const (
 	DefaultMaxPerHost = 65536
 )
 
-// listedFor is how far from a record's time a table of open sockets may have shown the
-// one it is.
-const listedFor = 10 * time.Minute
+// A table of open sockets may have shown the one that a record is of so long before it,
+// and so long after.
+const (
+	listedBefore = 10 * time.Minute
+	listedAfter  = time.Minute
+)
 
 // Operator keeps the sockets of one partition's hosts and finds those that links ask
 // for. It stands before the operators that answer by pid. It implements enrich.Operator
@@ -158,7 +161,7 @@ func (o *Operator) take(e *enrich.Event) error {
 	}
 	since := s.at.Add(-o.cfg.Skew)
 	if s.listed {
-		since = s.at.Add(-listedFor)
+		since = s.at.Add(-listedAfter)
 	}
 	if !h.asked.Before(since) {
 		e.Learned.Addresses, e.Learned.Since = []netip.Addr{addr}, since
@@ -175,6 +178,7 @@ func (o *Operator) answer(e *enrich.Event) error {
 	if e.Time.After(h.asked) {
 		h.asked = e.Time
 	}
+	e.Link.Slack = max(o.cfg.Skew+time.Second, listedAfter)
 	addr, port, ok := e.RemoteAddress()
 	if !ok {
 		e.AddGap("process", enrich.ProcessUnknown)

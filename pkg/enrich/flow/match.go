@@ -35,7 +35,7 @@ func (w *wanted) see(s *socket) {
 		}
 	case s.localPort != w.localPort:
 	case s.listed:
-		if apart.Abs() <= listedFor {
+		if apart >= -listedAfter && apart <= listedBefore {
 			w.listed = append(w.listed, *s)
 		}
 	case apart >= -w.skew:

@@ -64,5 +64,5 @@ func (f *Facts) enrich(r *cloudtrail.Record, at cloudtrail.Place, now time.Time)
 	if host := f.trail.Host(r); host.Proof != cloudtrail.ProofSessionName {
 		instance = host.ID
 	}
-	return line, instance, err //nolint:wrapcheck // the caller names the record
+	return line, instance, err
 }

@@ -40,7 +40,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	defer client.Close()
 	left, err := f.bounds(ctx, client)
 	if err != nil {
-		return nil //nolint:nilerr // ctx ended
+		return nil
 	}
 	for whole := false; ctx.Err() == nil; {
 		if !whole && len(left) == 0 {
