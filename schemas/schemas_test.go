@@ -11,6 +11,7 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
+	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
 	"github.com/stackjoin/stackjoin/pkg/event"
 	"github.com/stackjoin/stackjoin/schemas"
 	"github.com/stackjoin/stackjoin/schemas/compat"
@@ -18,7 +19,8 @@ import (
 )
 
 func TestEveryRecordHasItsSchema(t *testing.T) {
-	want := []string{cloudtrail.SchemaEnriched, event.SchemaDeadLetter, enrich.SchemaEnriched, finding.Schema, event.SchemaGap, event.SchemaHeartbeat, event.SchemaRow, event.SchemaStatus}
+	want := []string{cloudtrail.SchemaEnriched, event.SchemaDeadLetter, enrich.SchemaEnriched, owner.SchemaFact, finding.Schema, event.SchemaGap, event.SchemaHeartbeat,
+		event.SchemaRow, enrich.SchemaSide, event.SchemaStatus}
 	if got := schemas.Names(); !slices.Equal(got, want) {
 		t.Errorf("schemas of %q, want %q", got, want)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
+	"github.com/stackjoin/stackjoin/internal/joins"
 	"github.com/stackjoin/stackjoin/internal/logging"
 	"github.com/stackjoin/stackjoin/internal/reshard"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
@@ -65,11 +66,12 @@ func (f *reshardFlags) run(ctx context.Context, std streams) error {
 		return fmt.Errorf("copy of the state: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	old := &enricherconf.Config{Group: f.from}
 	report, err := reshard.Run(ctx, reshard.Config{
 		Connection: kafka.Connection, From: f.from, To: cfg.Group,
-		FromState: (&enricherconf.Config{Group: f.from}).StateTopic(), ToState: kafka.StateTopic, Inputs: kafka.Inputs,
+		FromState: old.StateTopic(), FromSide: old.SideTopic(), ToState: kafka.StateTopic, Inputs: kafka.Inputs,
 		// Feeds are asked when the new group starts, of what waits then.
-		Build: pipelines(cfg, reputation.NewStore(nil)), Dir: dir, Apply: f.apply,
+		Build: pipelines(joins.NewBuilder(cfg, reputation.NewStore(nil))), Dir: dir, Apply: f.apply,
 	})
 	if err != nil {
 		return err

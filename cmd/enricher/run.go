@@ -16,6 +16,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/version"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
+	"github.com/stackjoin/stackjoin/pkg/enrich/route"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 )
 
@@ -46,13 +47,19 @@ the group has read rows of which the state topic knows nothing.`,
 	return cmd
 }
 
-// consume runs the consumer group's sessions, the feeds' reloader and the
-// metrics until ctx ends, and waits for them all.
+// consume runs the enricher until ctx ends.
 func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log *slog.Logger) error {
 	kafka, err := kafkaConfig(cfg, log)
 	if err != nil {
 		return err
 	}
+	kafka.AcceptStateLoss = acceptLoss
+	return consumeFrom(ctx, cfg, kafka, log)
+}
+
+// consumeFrom runs the consumer groups' sessions, the feeds' reloader and the
+// metrics until ctx ends, and waits for them all.
+func consumeFrom(ctx context.Context, cfg *enricherconf.Config, kafka stream.KafkaConfig, log *slog.Logger) error {
 	feeds := feedKeeper{feeds: cfg.FeedList(), loader: reputation.Loader{Dir: cfg.State.Dir, Header: cfg.Header}, log: log}
 	store, err := feeds.load(ctx)
 	if err != nil {
@@ -62,16 +69,24 @@ func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log
 		return err
 	}
 	meter := metrics.New()
-	kafka.AcceptStateLoss, kafka.Monitor = acceptLoss, meter
+	kafka.Monitor = meter
 	feeds.loaded = meter.Feeds
 	meter.Feeds(feeds.report)
+	builder := joins.NewBuilder(cfg, store)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return feeds.reload(ctx, store) })
 	group.Go(func() error { return metrics.Serve(ctx, cfg.Metrics, meter, log) })
 	group.Go(func() error {
-		return stream.RunKafka(ctx, kafka, cfg.Members(), stream.Job{Build: pipelines(cfg, store), Observe: meter.Observe, Status: meter.Status, Log: log})
+		return stream.RunKafka(ctx, kafka, cfg.Members(), stream.Job{Build: pipelines(builder), Observe: meter.Observe, Status: meter.Status, Log: log})
 	})
-	log.Info("enricher started", "version", version.String(), "group", cfg.Group, "inputs", cfg.Inputs.Results,
+	if len(cfg.Inputs.Routed()) > 0 {
+		first := routing{cfg: cfg, kafka: routeConfig(cfg, kafka, log), builder: builder, facts: route.NewFacts(trailReputation{store}), meter: meter, log: log}
+		if err := stream.CheckKafka(ctx, first.kafka); err != nil {
+			return err
+		}
+		group.Go(func() error { return first.run(ctx) })
+	}
+	log.Info("enricher started", "version", version.String(), "group", cfg.Group, "inputs", cfg.Inputs.Results, "routed", cfg.Inputs.Routed(),
 		"sessions", cfg.Members(), "delivery", cfg.Delivery, "feeds", len(cfg.Feeds))
 	err = group.Wait()
 	log.Info("enricher stopped")
@@ -83,13 +98,21 @@ func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig
 	if err != nil {
 		return stream.KafkaConfig{}, fmt.Errorf("kafka: %w", err)
 	}
+	inputs, side := cfg.Inputs.Results, ""
+	outputs := map[enrich.Stream]string{
+		enrich.Enriched: cfg.Outputs.Enriched, enrich.DeadLetters: cfg.Outputs.DeadLetter, enrich.Findings: cfg.Outputs.Findings,
+	}
+	if len(cfg.Inputs.Routed()) > 0 {
+		side = cfg.SideTopic()
+		inputs = append(inputs[:len(inputs):len(inputs)], side)
+		outputs[enrich.Facts] = cfg.FactsTopic()
+	}
 	return stream.KafkaConfig{
-		Connection: connection,
-		Group:      cfg.Group,
-		Inputs:     cfg.Inputs.Results,
-		Outputs: map[enrich.Stream]string{
-			enrich.Enriched: cfg.Outputs.Enriched, enrich.DeadLetters: cfg.Outputs.DeadLetter, enrich.Findings: cfg.Outputs.Findings,
-		},
+		Connection:     connection,
+		Group:          cfg.Group,
+		Inputs:         inputs,
+		Side:           side,
+		Outputs:        outputs,
 		StateTopic:     cfg.StateTopic(),
 		StateDir:       cfg.State.Dir,
 		StateFormat:    cfg.State.Format,
@@ -100,9 +123,8 @@ func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig
 }
 
 // pipelines makes what each partition's rows are taken through.
-func pipelines(cfg *enricherconf.Config, store *reputation.Store) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
-	builder := joins.NewBuilder(cfg, store)
+func pipelines(builder *joins.Builder) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
 	return func(p stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
-		return builder.Build(p.Topic+"/"+strconv.Itoa(int(p.ID)), state)
+		return builder.Build(p.Topic+"/"+strconv.Itoa(int(p.ID)), p.ID, state)
 	}
 }

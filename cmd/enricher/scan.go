@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
+	"github.com/stackjoin/stackjoin/internal/joins"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
@@ -103,7 +104,7 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	session.AddSensors(f.sensors)
 	s.session = session
 	err = stream.Run(ctx, session, stream.Job{
-		Build:   pipelines(cfg, reputation.NewStore(index)),
+		Build:   f.pipelines(cfg, index),
 		Observe: s.observe,
 		Log:     slog.New(slog.DiscardHandler),
 	})
@@ -113,6 +114,19 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 		err = errors.New("interrupted: the output is not complete")
 	}
 	return err
+}
+
+// pipelines makes the one pipeline of a scan. Topics that the configuration names mean
+// nothing here.
+func (f *scanFlags) pipelines(cfg *enricherconf.Config, index *reputation.Index) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
+	cfg.Inputs = enricherconf.Inputs{}
+	builder := joins.NewBuilder(cfg, reputation.NewStore(index))
+	if len(f.sensors) == 0 {
+		return pipelines(builder)
+	}
+	return func(p stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
+		return builder.Alone(p.Topic, state)
+	}
 }
 
 func (f *scanFlags) scanTrail(ctx context.Context, index *reputation.Index, std streams) error {

@@ -89,12 +89,19 @@ partitions that its keys belong to.`,
 
 // topicSettings is what the configuration says of topics.
 func topicSettings(cfg *enricherconf.Config) topicplan.Settings {
+	outputs := []string{cfg.Outputs.Enriched, cfg.Outputs.Findings, cfg.Outputs.DeadLetter}
+	if len(cfg.Inputs.CloudTrail) > 0 {
+		outputs = append(outputs, cfg.Outputs.CloudTrail)
+	}
 	return topicplan.Settings{
 		Inputs:          cfg.Inputs.Results,
-		Outputs:         []string{cfg.Outputs.Enriched, cfg.Outputs.Findings, cfg.Outputs.DeadLetter},
-		State:           cfg.Group + ".state",
-		Side:            cfg.Group + ".side",
+		Outputs:         outputs,
+		State:           cfg.StateTopic(),
+		Side:            cfg.SideTopic(),
 		Group:           cfg.Group,
+		Routed:          cfg.Inputs.Routed(),
+		Route:           cfg.RouteGroup(),
+		Facts:           cfg.FactsTopic(),
 		Transactions:    cfg.Delivery == "exactly_once",
 		Partitions:      int32(cfg.Topics.Partitions),
 		Replicas:        int16(cfg.Topics.Replicas),

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/stackjoin/stackjoin/internal/config"
 	"github.com/stackjoin/stackjoin/internal/kafkaconn"
@@ -15,8 +16,10 @@ import (
 	"github.com/stackjoin/stackjoin/internal/metrics"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
+	"github.com/stackjoin/stackjoin/pkg/enrich/flow"
 	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
+	"github.com/stackjoin/stackjoin/pkg/enrich/route"
 	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 )
 
@@ -43,12 +46,20 @@ type Config struct {
 // Inputs names what is read.
 type Inputs struct {
 	Results []string `yaml:"results" default:"osquery.results" doc:"Topics of osquery rows, as logger-ext writes them or as osquery's own loggers do."`
+	// What follows is taken by stage 1.
+	Sensor     []string `yaml:"sensor" doc:"Topics of network sensors' logs: Zeek's and Suricata's JSON, Route 53 Resolver's query logs. Each record is enriched, and linked with the process behind it (docs/enriched.md)."`
+	CloudTrail []string `yaml:"cloudtrail" doc:"Topics of CloudTrail's records, in any shape in which AWS delivers them (docs/cloudtrail.md)."`
+	Rekey      []string `yaml:"rekey" doc:"Topics of osquery rows that are not keyed by their host: each goes to the partition of its host's key, and is joined there. None of inputs.results."`
 }
+
+// Routed are the topics that stage 1 takes.
+func (i *Inputs) Routed() []string { return slices.Concat(i.Sensor, i.CloudTrail, i.Rekey) }
 
 // Outputs names what is written.
 type Outputs struct {
 	Enriched       string       `yaml:"enriched" default:"osquery.enriched" doc:"Topic of the enriched rows, keyed by host."`
 	Findings       string       `yaml:"findings" default:"osquery.findings" doc:"Topic of findings, keyed by their id."`
+	CloudTrail     string       `yaml:"cloudtrail" default:"cloudtrail.enriched" doc:"Topic of CloudTrail's records, enriched, keyed by eventID/recipientAccountId. Written where inputs.cloudtrail names a topic."`
 	DeadLetter     string       `yaml:"deadletter" default:"osquery.deadletter" doc:"Topic of records that could not be taken."`
 	MaxRecordBytes config.Bytes `yaml:"max_record_bytes" default:"1000000" doc:"Largest record the output topics take (their max.message.bytes). Larger ones go to the dead letters."`
 }
@@ -74,6 +85,9 @@ type Joins struct {
 	ProcessLive       config.Duration `yaml:"process_live" default:"168h" doc:"How long a process is remembered after its start, unless its pid is taken by another. Later events of that pid have the gap process_unknown."`
 	ProcessMaxPerHost int             `yaml:"process_max_per_host" default:"65536" doc:"Processes remembered per host; the oldest go first, and their events have the gap process_unknown."`
 	NameTTL           config.Duration `yaml:"name_ttl" default:"300s" doc:"How long a DNS answer that tells no TTL names its addresses; five minutes are added to every TTL. Later sockets have the gap name_unknown."`
+	Skew              config.Duration `yaml:"skew" default:"5s" doc:"How far the clocks of hosts and network sensors may be apart: a sensor's record and a host's socket without a local port are one when they have the same other end within that time."`
+	OwnerWait         config.Duration `yaml:"owner_wait" default:"1h" doc:"How long a sensor's record of an address that is no known host's is kept, and a host's sockets are remembered for sensors' records that come late."`
+	OwnerWaitBytes    config.Bytes    `yaml:"owner_wait_bytes" default:"64MiB" doc:"Bound of the records kept for that, of one partition of the sensors' topics. Beyond it they are linked with no host, and are counted."`
 	NamesMaxPerHost   int             `yaml:"names_max_per_host" default:"8192" doc:"Addresses with names remembered per host; those that end first go first."`
 }
 
@@ -93,6 +107,7 @@ func (c *Config) Validate() []config.Problem {
 	}
 	add(c.Group == "", "group", "must not be empty")
 	add(len(c.Inputs.Results) == 0, "inputs.results", "must name a topic")
+	add(c.Outputs.CloudTrail == "" && len(c.Inputs.CloudTrail) > 0, "outputs.cloudtrail", "must name a topic")
 	add(c.Outputs.Enriched == "", "outputs.enriched", "must name a topic")
 	add(c.Outputs.Findings == "", "outputs.findings", "must name a topic")
 	add(c.Outputs.DeadLetter == "", "outputs.deadletter", "must name a topic")
@@ -106,10 +121,24 @@ func (c *Config) Validate() []config.Problem {
 	add(c.Joins.WaitBytes < 1<<20, "joins.wait_bytes", "must be at least 1MiB")
 	add(c.Joins.NameTTL <= 0, "joins.name_ttl", "must be more than 0")
 	add(c.Joins.NamesMaxPerHost < 1, "joins.names_max_per_host", "must be at least 1")
+	add(c.Joins.Skew <= 0, "joins.skew", "must be more than 0")
+	add(c.Joins.OwnerWait <= 0, "joins.owner_wait", "must be more than 0")
+	add(c.Joins.OwnerWaitBytes < 1<<20, "joins.owner_wait_bytes", "must be at least 1MiB")
 	add(c.Telemetry.Heartbeat <= 0, "telemetry.heartbeat", "must be more than 0")
 	add(c.Telemetry.RowWait <= 0, "telemetry.row_wait", "must be more than 0")
 	add(c.Findings.MaxPerHour < 1, "findings.max_per_hour", "must be at least 1")
-	for _, topic := range c.Inputs.Results {
+	taken := map[string]string{}
+	for _, input := range []struct {
+		key    string
+		topics []string
+	}{{"inputs.results", c.Inputs.Results}, {"inputs.sensor", c.Inputs.Sensor}, {"inputs.cloudtrail", c.Inputs.CloudTrail}, {"inputs.rekey", c.Inputs.Rekey}} {
+		for _, topic := range input.topics {
+			add(taken[topic] != "", input.key, "%q is in %s already", topic, taken[topic])
+			taken[topic] = input.key
+		}
+	}
+	for _, topic := range append(c.Inputs.Results[:len(c.Inputs.Results):len(c.Inputs.Results)], c.Inputs.Routed()...) {
+		add(topic == c.Outputs.CloudTrail, "outputs.cloudtrail", "is also an input: the enricher would read what it writes")
 		add(topic == c.Outputs.Enriched, "outputs.enriched", "is also an input: the enricher would read what it writes")
 		add(topic == c.Outputs.Findings, "outputs.findings", "is also an input: the enricher would read what it writes")
 		add(topic == c.Outputs.DeadLetter, "outputs.deadletter", "is also an input: the enricher would read what it writes")
@@ -136,6 +165,15 @@ func (c *Config) Validate() []config.Problem {
 // StateTopic is the topic of the group's state.
 func (c *Config) StateTopic() string { return c.Group + ".state" }
 
+// SideTopic is the topic of records about hosts that did not come with their rows.
+func (c *Config) SideTopic() string { return c.Group + ".side" }
+
+// FactsTopic is the topic of what every process is to know of hosts.
+func (c *Config) FactsTopic() string { return c.Group + ".facts" }
+
+// RouteGroup is the group of stage 1, and the topic of its state.
+func (c *Config) RouteGroup() string { return c.Group + ".route" }
+
 // Members is the number of sessions to run.
 func (c *Config) Members() int {
 	if c.Sessions > 0 {
@@ -157,6 +195,18 @@ func (c *Config) Waiting() enrich.Waiting {
 // DNS is the bounds of the join of sockets and names.
 func (c *Config) DNS() dns.Config {
 	return dns.Config{TTL: c.Joins.NameTTL.Std(), MaxAddresses: c.Joins.NamesMaxPerHost, Format: c.State.Format}
+}
+
+// Flow is the bounds of the join of sensors' records and sockets.
+func (c *Config) Flow() flow.Config {
+	return flow.Config{Skew: c.Joins.Skew.Std(), Keep: c.Joins.OwnerWait.Std()}
+}
+
+// Route says what stage 1 takes by which topic.
+func (c *Config) Route() route.Config {
+	return route.Config{
+		CloudTrail: c.Inputs.CloudTrail, Rows: c.Inputs.Rekey, Wait: c.Joins.OwnerWait.Std(), MaxBytes: int64(c.Joins.OwnerWaitBytes),
+	}
 }
 
 // Ledger is what the ledger is told of the hosts.

@@ -5,13 +5,18 @@
 package joins
 
 import (
+	"time"
+
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
+	"github.com/stackjoin/stackjoin/pkg/enrich/flow"
 	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
+	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
 	"github.com/stackjoin/stackjoin/pkg/enrich/policy"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
+	"github.com/stackjoin/stackjoin/pkg/enrich/route"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
@@ -28,19 +33,66 @@ func NewBuilder(cfg *enricherconf.Config, store *reputation.Store) *Builder {
 	return &Builder{cfg: cfg, lenses: event.NewLenses(cfg.CustomLenses()...), lookups: []enrich.Enricher{reputation.New(store)}}
 }
 
-// Build returns the pipeline of one partition, which findings about it name: a guard,
-// joins and a judge that own its state, which state gives by the operator's name, and
-// lookups that all partitions share. The error is one of the state.
-func (b *Builder) Build(partition string, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
+// Build returns the pipeline of one partition, which findings about it name by name, and
+// facts by number: a guard, joins and a judge that own its state, which state gives by
+// the operator's name, and lookups that all partitions share. The error is one of the
+// state.
+func (b *Builder) Build(name string, number int32, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
+	var first []enrich.Operator
+	if len(b.cfg.Inputs.Routed()) > 0 {
+		first = []enrich.Operator{owner.New(number, state("owner")), flow.New(b.cfg.Flow(), state("flow"))}
+	}
+	return b.pipeline(name, first, state)
+}
+
+// Route returns the pipeline of one partition of what does not come keyed by hosts. It
+// asks lookups, and sends on what is for hosts that facts name.
+func (b *Builder) Route(name string, facts *route.Facts, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
+	router, err := route.New(b.cfg.Route(), facts, state("route"))
+	if err != nil {
+		return nil, err
+	}
+	judge, err := policy.New(b.cfg.Policy(name), state("policy"))
+	if err != nil {
+		return nil, err
+	}
+	p := enrich.NewPipeline(b.lenses, []enrich.Operator{router}, b.lookups)
+	p.Route(router)
+	p.Judge(judge)
+	return p, nil
+}
+
+// Alone returns the pipeline that does all of this by itself, over rows and sensors'
+// records that come one after the other. Nothing is forgotten for its age.
+func (b *Builder) Alone(name string, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
+	facts := route.NewFacts(nil)
+	router, err := route.New(b.cfg.Route(), facts, state("route"))
+	if err != nil {
+		return nil, err
+	}
+	sockets := b.cfg.Flow()
+	sockets.Keep = ages
+	p, err := b.pipeline(name, []enrich.Operator{owner.New(0, state("owner")), flow.New(sockets, state("flow")), router}, state)
+	if err != nil {
+		return nil, err
+	}
+	p.Alone(facts.Learn)
+	return p, nil
+}
+
+// ages is longer than any file goes back.
+const ages = 100 * 365 * 24 * time.Hour
+
+func (b *Builder) pipeline(name string, first []enrich.Operator, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
 	books, err := ledger.New(b.cfg.Ledger(), state("ledger"))
 	if err != nil {
 		return nil, err
 	}
-	judge, err := policy.New(b.cfg.Policy(partition), state("policy"))
+	judge, err := policy.New(b.cfg.Policy(name), state("policy"))
 	if err != nil {
 		return nil, err
 	}
-	operators := []enrich.Operator{process.New(b.cfg.Process(), state("process")), dns.New(b.cfg.DNS(), state("dns"))}
+	operators := append(first, process.New(b.cfg.Process(), state("process")), dns.New(b.cfg.DNS(), state("dns")))
 	p := enrich.NewPipeline(b.lenses, operators, b.lookups)
 	p.Guard(books)
 	p.Judge(judge)

@@ -41,7 +41,7 @@ Generated from the code by ` + "`make docs`" + `; do not edit.
 
 ` + "`metrics.listen`" + ` of the enricher serves Prometheus on ` + "`/metrics`" + `, beside the Go runtime's and the process's own. Counters count what was committed: what an aborted transaction held is counted when it comes again. What is told of a partition is told by the process that holds it, every few seconds.
 
-` + "`/ready`" + ` answers 503 while the state of a partition is read back. ` + "`/debug/hosts`" + ` names, as JSON, the five hosts of each partition that sent most rows in the last seconds; rows say what hosts are called, so they are no labels.
+` + "`/ready`" + ` answers 503 while the state of a partition is read back, or the facts about hosts that stage 1 routes by. ` + "`/debug/hosts`" + ` names, as JSON, the five hosts of each partition that sent most rows in the last seconds; rows say what hosts are called, so they are no labels.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

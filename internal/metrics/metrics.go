@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -26,12 +27,13 @@ type Enricher struct {
 	registry *prometheus.Registry
 	defined  []definition
 
-	rows, gaps, late, joins, evicted, books         *prometheus.CounterVec
+	rows, gaps, late, joins, evicted, books, routed *prometheus.CounterVec
 	matches, deadLetters, clamped, duplicates       prometheus.Counter
 	revised, cut                                    prometheus.Counter
 	feedEntries, feedRefused, feedLoaded, feedInUse *prometheus.GaugeVec
 	feedFailed                                      *prometheus.CounterVec
-	partitions                                      *partitions
+	partitions, routes                              *partitions
+	learning                                        atomic.Bool
 }
 
 // New returns metrics of nothing.
@@ -43,6 +45,7 @@ func New() *Enricher {
 	m.joins = m.counters("joins_total", "What the joins (process, name) answered: hit at once, miss not at once, late a miss that a later row answered.", "join", "result")
 	m.evicted = m.counters("evicted_total", "What caps pushed out of a join's state: versions of processes, or names and addresses.", "join")
 	m.books = m.counters("ledger_total", "What the books of delivery did: unnamed_rows, unnamed_hosts, unsure_rows (they pass), merged (given up to stay within a bound), findings.", "what")
+	m.routed = m.counters("routed_total", "What became of records that do not come keyed by their host: sent (to the one host), shared (to each of several that may be meant), kept (until the host is known), found (later), unknown (not within joins.owner_wait), no_room (over joins.owner_wait_bytes), duplicate (of a CloudTrail record), rekeyed, hostless (a row that names no host).", "result")
 	m.matches = m.counter("matches_total", "Indicators met by events.")
 	m.deadLetters = m.counter("dead_letters_total", "Records that could not be taken.")
 	m.clamped = m.counter("clock_clamped_total", "Rows whose time was too absurd to move their host's clock.")
@@ -54,7 +57,8 @@ func New() *Enricher {
 	m.feedLoaded = m.gauges("feed_loaded_timestamp_seconds", "When the indicators in use were read from their source, in Unix time; time() less this is the feed's age.", "feed")
 	m.feedInUse = m.gauges("feed_info", "1, with the generation of the indicators in use.", "feed", "generation")
 	m.feedFailed = m.counters("feed_failures_total", "Loads that failed; the last good data stay in use.", "feed")
-	m.partitions = m.newPartitions()
+	m.partitions = m.newPartitions("", "")
+	m.routes = m.newPartitions("route_", " Of stage 1.")
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -71,6 +75,7 @@ func (m *Enricher) Observe(s enrich.Stats) {
 	addAll(m.late, s.Late)
 	addAll(m.evicted, s.Evicted)
 	addAll(m.books, s.Books)
+	addAll(m.routed, s.Routed)
 	m.matches.Add(float64(s.Matches))
 	m.deadLetters.Add(float64(s.DeadLetters))
 	m.clamped.Add(float64(s.ClockClamped))
@@ -108,7 +113,7 @@ func (m *Enricher) Feeds(r reputation.Report) {
 func (m *Enricher) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/ready", m.partitions.ready)
+	mux.HandleFunc("/ready", m.ready)
 	mux.HandleFunc("/debug/hosts", m.partitions.hosts)
 	return mux
 }

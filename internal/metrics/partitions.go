@@ -16,24 +16,27 @@ import (
 // partitions are the metrics of the partitions that this process holds, and of
 // their transactions. It is safe for concurrent use.
 type partitions struct {
-	lag, restoring, restored, remaining, bytes  *prometheus.GaugeVec
-	newest, ahead, behind, held, kept, keptSize *prometheus.GaugeVec
-	ended                                       *prometheus.CounterVec
-	all                                         []*prometheus.GaugeVec
+	lag, sideLag, restoring, restored, remaining, bytes *prometheus.GaugeVec
+	newest, ahead, behind, held, kept, keptSize         *prometheus.GaugeVec
+	ended                                               *prometheus.CounterVec
+	all                                                 []*prometheus.GaugeVec
 
 	mu      sync.Mutex
 	busy    map[int32]bool // restoring
 	busiest map[int32][]enrich.HostRows
 }
 
-func (m *Enricher) newPartitions() *partitions {
+// newPartitions makes the metrics of one stage's partitions. prefix begins their names,
+// and note ends what is said of them.
+func (m *Enricher) newPartitions(prefix, note string) *partitions {
 	p := &partitions{busy: map[int32]bool{}, busiest: map[int32][]enrich.HostRows{}}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		g := m.gauges("partition_"+name, help, "partition")
+		g := m.gauges(prefix+"partition_"+name, help+note, "partition")
 		p.all = append(p.all, g)
 		return g
 	}
 	p.lag = gauge("lag_records", "Records of the inputs that are not processed, about.")
+	p.sideLag = gauge("side_lag_records", "Those of them that are on the side topic, about.")
 	p.restoring = gauge("restoring", "1 while the partition's state is being read back; it processes nothing then.")
 	p.restored = gauge("restored_records", "Records read back so far, of the restore under way or the last.")
 	p.remaining = gauge("restore_remaining_records", "Records that the restore has yet to read, about.")
@@ -44,8 +47,8 @@ func (m *Enricher) newPartitions() *partitions {
 	p.held = gauge("held_events", "Events that wait for an answer and are not told yet.")
 	p.kept = gauge("kept_events", "Events that a later row may still change, those held among them.")
 	p.keptSize = gauge("kept_bytes", "Memory of those, about; joins.wait_bytes bounds it.")
-	p.ended = m.counters("transactions_total",
-		"Transactions by how they ended: committed, or aborted for processing, refused, rebalance, timeout, broker, stopped, unknown.", "result")
+	p.ended = m.counters(prefix+"transactions_total",
+		"Transactions by how they ended: committed, or aborted for processing, refused, rebalance, timeout, broker, stopped, unknown."+note, "result")
 	return p
 }
 
@@ -86,8 +89,23 @@ func (p *partitions) hosts(w http.ResponseWriter, _ *http.Request) {
 }
 
 // Partition takes in how a partition fares. It implements stream.Monitor.
-func (m *Enricher) Partition(s stream.PartitionStatus) {
-	p, label := m.partitions, strconv.Itoa(int(s.ID))
+func (m *Enricher) Partition(s stream.PartitionStatus) { m.partitions.Partition(s) }
+
+// Gone forgets a partition that another process holds now.
+func (m *Enricher) Gone(id int32) { m.partitions.Gone(id) }
+
+// Ended counts a transaction.
+func (m *Enricher) Ended(how string) { m.partitions.Ended(how) }
+
+// Route is told how the partitions of stage 1 fare.
+func (m *Enricher) Route() stream.Monitor { return m.routes }
+
+// Learning says whether the facts that others wrote are still being read.
+func (m *Enricher) Learning(v bool) { m.learning.Store(v) }
+
+// Partition implements stream.Monitor.
+func (p *partitions) Partition(s stream.PartitionStatus) {
+	label := strconv.Itoa(int(s.ID))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !s.Restoring {
@@ -95,6 +113,7 @@ func (m *Enricher) Partition(s stream.PartitionStatus) {
 		p.restoring.WithLabelValues(label).Set(0)
 		p.remaining.WithLabelValues(label).Set(0)
 		p.lag.WithLabelValues(label).Set(float64(s.Lag))
+		p.sideLag.WithLabelValues(label).Set(float64(s.SideLag))
 		p.bytes.WithLabelValues(label).Set(float64(s.StateBytes))
 		return
 	}
@@ -104,9 +123,8 @@ func (m *Enricher) Partition(s stream.PartitionStatus) {
 	p.remaining.WithLabelValues(label).Set(float64(s.Remaining))
 }
 
-// Gone forgets a partition that another process holds now.
-func (m *Enricher) Gone(id int32) {
-	p := m.partitions
+// Gone implements stream.Monitor.
+func (p *partitions) Gone(id int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.busy, id)
@@ -116,17 +134,27 @@ func (m *Enricher) Gone(id int32) {
 	}
 }
 
-// Ended counts a transaction.
-func (m *Enricher) Ended(how string) { m.partitions.ended.WithLabelValues(how).Inc() }
+// Ended implements stream.Monitor.
+func (p *partitions) Ended(how string) { p.ended.WithLabelValues(how).Inc() }
 
-// ready says whether every partition held is processed.
-func (p *partitions) ready(w http.ResponseWriter, _ *http.Request) {
+// restoringNow counts the partitions that process nothing yet.
+func (p *partitions) restoringNow() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.busy) > 0 {
+	return len(p.busy)
+}
+
+// ready says whether every partition held is processed, and what others know is known.
+func (m *Enricher) ready(w http.ResponseWriter, _ *http.Request) {
+	busy := m.partitions.restoringNow() + m.routes.restoringNow()
+	switch {
+	case busy > 0:
 		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprintf(w, "restoring the state of %d partitions\n", len(p.busy))
-		return
+		fmt.Fprintf(w, "restoring the state of %d partitions\n", busy)
+	case m.learning.Load():
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, "reading the facts about hosts")
+	default:
+		fmt.Fprintln(w, "ready")
 	}
-	fmt.Fprintln(w, "ready")
 }

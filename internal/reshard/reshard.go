@@ -26,7 +26,9 @@ type Config struct {
 	// would be in two partitions there.
 	From, To           string
 	FromState, ToState string
-	Inputs             []string
+	// FromSide is the one of From's inputs that holds side records.
+	FromSide string
+	Inputs   []string
 	// Build makes a partition's pipeline, as for the groups.
 	Build func(stream.Partition, func(operator string) enrich.State) (*enrich.Pipeline, error)
 	// Dir is a folder for copies of the state, which is left empty. Empty keeps one
@@ -130,7 +132,10 @@ func (m *move) park(ctx context.Context, store *state.Store, id int32) error {
 		return err
 	}
 	err = pipeline.Resume(ctx, func(ctx context.Context, topic string, from int64, visit func(enrich.Input) error) error {
-		return stream.Span{Connection: m.Connection, Partition: stream.Partition{Topic: topic, ID: id}, From: from, To: inputs[topic]}.Inputs(ctx, visit)
+		return stream.Span{Connection: m.Connection, Partition: stream.Partition{Topic: topic, ID: id}, From: from, To: inputs[topic]}.Inputs(ctx, func(in enrich.Input) error {
+			in.Side = topic == m.FromSide
+			return visit(in)
+		})
 	})
 	if err != nil {
 		return err

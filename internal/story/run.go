@@ -30,7 +30,7 @@ func (s *Story) Run(t testing.TB, p Pipeline) {
 	var out enrich.Out
 	records := s.records(t)
 	for i, r := range records {
-		in := enrich.Input{Value: r.value, Position: position(i), Appended: r.appended}
+		in := enrich.Input{Value: r.value, Position: position(i), Appended: r.appended, Sensor: r.sensor}
 		if err := p.Process(context.Background(), in, &out); err != nil {
 			t.Fatalf("row %d: %v", i, err)
 		}
@@ -92,24 +92,45 @@ func tell(all map[string]*telling, id string, value map[string]any) {
 func (s *Story) compare(t testing.TB, records []record, h *heard) {
 	t.Helper()
 	for _, w := range s.Want {
-		if len(w.Is) == 0 || (w.Row == "") == (w.Finding == "") {
-			t.Fatalf("a want is of a row or a finding, and of something in it: %+v", w)
+		if (len(w.Is) == 0) != w.None || len(slices.DeleteFunc([]string{w.Row, w.Finding, w.Link}, func(s string) bool { return s == "" })) != 1 {
+			t.Fatalf("a want is of a row, a finding or a link, and of something in it: %+v", w)
 		}
 		if w.Finding != "" {
 			s.finding(t, &w, h.findings[w.Finding])
 			continue
 		}
-		i := slices.IndexFunc(records, func(r record) bool { return r.label == w.Row })
+		label := w.Row + w.Link
+		i := slices.IndexFunc(records, func(r record) bool { return r.label == label })
 		if i < 0 {
-			t.Fatalf("want of row %q: there is no such row", w.Row)
+			t.Fatalf("want of row %q: there is no such row", label)
 		}
-		s.hold(t, "row "+w.Row, &w, h.events[records[i].id])
+		id := records[i].id
+		if w.Link != "" {
+			label, id = "link "+label, s.link(&w, id)
+		}
+		if w.None {
+			if h.events[id] != nil {
+				t.Errorf("%s: told, and nobody was to: %s", label, shown(h.events[id].last))
+			}
+			continue
+		}
+		s.hold(t, "row "+label, &w, h.events[id])
 	}
 	for rule := range h.findings {
 		if !slices.ContainsFunc(s.Want, func(w Want) bool { return w.Finding == rule }) {
 			t.Errorf("finding %s: nobody wants it: %v", rule, slices.Collect(maps.Keys(h.findings[rule])))
 		}
 	}
+}
+
+// link is the id of what a host did in a sensor's record.
+func (s *Story) link(w *Want, source string) string {
+	host := w.Host
+	if host == "" {
+		host = s.Host
+	}
+	l := enrich.Link{Host: enrich.Host(host), Source: source, Responder: w.Responder}
+	return l.ID()
 }
 
 // finding holds the one finding of a rule to what is wanted of it.

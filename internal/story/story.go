@@ -11,8 +11,12 @@
 //	  - {id: call, table: socket_events, at: 4, columns: {pid: 103, remote_address: 198.51.100.7}}
 //	  - {table: processes, at: 60, snapshot: [{pid: 1, start_time: "@-900"}, {pid: 103}]}
 //	  - {again: call}
+//	  - {id: hello, at: 4, sensor: {_path: ssl, ts: "@4", id.orig_h: 10.0.0.5, ja3: ...}}
 //	want:
 //	  - {row: call, is: {process: {executable: /usr/bin/curl, start: "@3"}, session: null}}
+//
+// A link is wanted by the sensor's record and the host, {link: hello, is: {...}}, with
+// responder: true where the host is the end that answered.
 //
 // What came to a person is wanted by its rule, {finding: telemetry_gap, is: {...}}, and
 // told: 2 wants that an event or a finding was told as often. A row that is lost was
@@ -27,6 +31,7 @@ package story
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -75,15 +80,23 @@ type Row struct {
 	Snapshot []map[string]any `yaml:"snapshot"`
 	// JSON is a row as it is, in place of all this.
 	JSON string `yaml:"json"`
+	// Sensor is a network sensor's record, in place of all this but At and Arrives.
+	Sensor map[string]any `yaml:"sensor"`
 	// Again delivers the row of that id once more.
 	Again string `yaml:"again"`
 }
 
 // Want is what one row's event, or a finding of one rule, is to be told as.
 type Want struct {
-	Row     string         `yaml:"row"`
-	Finding string         `yaml:"finding"`
-	Is      map[string]any `yaml:"is"`
+	Row     string `yaml:"row"`
+	Finding string `yaml:"finding"`
+	// Link is what Host, or else the story's, did in that sensor's record, as its
+	// Responder or else its origin. None wants that it is not told.
+	Link      string         `yaml:"link"`
+	Host      string         `yaml:"host"`
+	Responder bool           `yaml:"responder"`
+	None      bool           `yaml:"none"`
+	Is        map[string]any `yaml:"is"`
 	// Told is how often it was told, 0 where that does not matter.
 	Told int `yaml:"told"`
 }
@@ -94,6 +107,7 @@ type record struct {
 	label, id string
 	value     []byte
 	appended  time.Time
+	sensor    bool
 }
 
 // Load reads a story. It ends the test where there is none.
@@ -127,7 +141,9 @@ func (s *Story) records(t testing.TB) (all []record) {
 		case r.Again != "":
 			all = append(all, again(t, all, r.Again))
 		case r.JSON != "":
-			all = append(all, record{r.ID, nameOf(r.JSON, len(all)), []byte(r.JSON), s.appended(&r)})
+			all = append(all, record{r.ID, nameOf(r.JSON, len(all)), []byte(r.JSON), s.appended(&r), false})
+		case r.Sensor != nil:
+			all = append(all, record{r.ID, position(len(all)).String(), s.sensor(t, r.Sensor), s.appended(&r), true})
 		default:
 			call := s.call(t, &r, seq+1, prev)
 			if !r.Lost {
@@ -136,6 +152,29 @@ func (s *Story) records(t testing.TB) (all []record) {
 		}
 	}
 	return all
+}
+
+// Sensors tells whether the story has records of network sensors.
+func (s *Story) Sensors() bool {
+	return slices.ContainsFunc(s.Rows, func(r Row) bool { return r.Sensor != nil })
+}
+
+// sensor writes a sensor's record.
+func (s *Story) sensor(t testing.TB, members map[string]any) []byte {
+	t.Helper()
+	all := maps.Clone(members)
+	for name, value := range all {
+		if text, ok := value.(string); ok {
+			if at, ok := s.moment(text); ok {
+				all[name] = at.Unix()
+			}
+		}
+	}
+	b, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // appended is when the broker took a row.

@@ -17,18 +17,26 @@ type ACL struct {
 // ACLs is the least that `enricher run` needs.
 func ACLs(s Settings) []ACL {
 	var all []ACL
-	for _, name := range s.Inputs {
+	for _, name := range append(s.Inputs[:len(s.Inputs):len(s.Inputs)], s.Routed...) {
 		all = append(all, ACL{Resource: "topic", Name: name, Operations: []string{"Read"}})
 	}
 	for _, name := range s.Outputs {
 		all = append(all, ACL{Resource: "topic", Name: name, Operations: []string{"Write"}})
 	}
-	for _, name := range []string{s.State, s.Side} {
+	own, groups := []string{s.State, s.Side}, []string{s.Group}
+	if len(s.Routed) > 0 {
+		own, groups = append(own, s.Route, s.Facts), append(groups, s.Route)
+	}
+	for _, name := range own {
 		all = append(all, ACL{Resource: "topic", Name: name, Operations: []string{"Read", "Write"}})
 	}
-	all = append(all, ACL{Resource: "group", Name: s.Group, Operations: []string{"Read"}})
-	if s.Transactions {
-		all = append(all, ACL{Resource: "transactional-id", Name: s.Group + "-", Prefixed: true, Operations: []string{"Write"}})
+	for _, group := range groups {
+		all = append(all, ACL{Resource: "group", Name: group, Operations: []string{"Read"}})
+	}
+	for _, group := range groups {
+		if s.Transactions {
+			all = append(all, ACL{Resource: "transactional-id", Name: group + "-", Prefixed: true, Operations: []string{"Write"}})
+		}
 	}
 	return all
 }

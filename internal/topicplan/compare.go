@@ -50,7 +50,8 @@ func (c *Creation) String() string {
 	return strings.Join(words, ", ")
 }
 
-// Plan is all changes, in the order of the topics: inputs, outputs, state, side.
+// Plan is all changes, in the order of the topics: inputs, outputs, and the enricher's
+// own.
 type Plan []Change
 
 // Refused is the changes that are not to be made.
@@ -61,15 +62,19 @@ func (p Plan) Refused() Plan {
 // Compare tells what has to change for have to be as the settings say.
 func Compare(s Settings, have Cluster) Plan {
 	var plan Plan
-	partitions := s.partitions(have)
+	joined, routed := s.partitions(have), s.routes(have)
 	for _, t := range s.wanted() {
+		partitions := joined
+		if t.routed {
+			partitions = routed
+		}
 		there, ok := have.topics[t.name]
 		if !ok {
 			plan = append(plan, creation(t, partitions, s.replicas(have)))
 			continue
 		}
 		d := differences{topic: t.name, there: there}
-		if t.joined {
+		if t.joined || t.routed {
 			d.count(partitions)
 		}
 		if s.Replicas > 0 && there.replicas != s.Replicas {

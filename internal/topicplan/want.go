@@ -20,6 +20,10 @@ type Settings struct {
 	State   string   // changelog of the joins' state, compacted
 	Side    string   // records about hosts that did not come with their rows
 	Group   string
+	// Routed are the inputs of stage 1, that do not come keyed by hosts; with any there
+	// is the topic of its state, Route, which is its group's name too, and that of Facts.
+	Routed       []string
+	Route, Facts string
 	// Transactions says that the enricher uses them.
 	Transactions bool
 	// Partitions of the inputs, and so of what is joined with them; 0 is what
@@ -76,6 +80,7 @@ type setting struct {
 type topic struct {
 	name     string
 	joined   bool // its partitions are joined with the inputs' by number
+	routed   bool // or with those of Routed
 	settings []setting
 }
 
@@ -84,15 +89,21 @@ type topic struct {
 func (s Settings) wanted() []topic {
 	var all []topic
 	for _, name := range s.Inputs {
-		all = append(all, topic{name, true, append(s.common(created), s.kept(created)...)})
+		all = append(all, topic{name: name, joined: true, settings: append(s.common(created), s.kept(created)...)})
+	}
+	for _, name := range s.Routed {
+		all = append(all, topic{name: name, routed: true, settings: append(s.common(created), s.kept(created)...)})
 	}
 	for _, name := range s.Outputs {
-		all = append(all, topic{name, false, append(s.common(exact), s.kept(exact)...)})
+		all = append(all, topic{name: name, settings: append(s.common(exact), s.kept(exact)...)})
 	}
 	state := append(s.common(exact), setting{cleanupPolicy, "compact", exact})
 	side := append(s.common(exact), setting{cleanupPolicy, "delete", exact},
 		setting{retention, milliseconds(max(s.Window, s.Retention)), atLeast})
-	all = append(all, topic{s.State, true, state}, topic{s.Side, true, side})
+	all = append(all, topic{name: s.State, joined: true, settings: state}, topic{name: s.Side, joined: true, settings: side})
+	if len(s.Routed) > 0 {
+		all = append(all, topic{name: s.Route, routed: true, settings: state}, topic{name: s.Facts, settings: state})
+	}
 	return distinct(all)
 }
 
@@ -145,6 +156,16 @@ func (s Settings) partitions(have Cluster) int32 {
 		}
 	}
 	return defaultPartitions
+}
+
+// routes is how many the inputs of stage 1 are to have: what the first that exists has.
+func (s Settings) routes(have Cluster) int32 {
+	for _, name := range s.Routed {
+		if t, ok := have.topics[name]; ok {
+			return t.partitions
+		}
+	}
+	return s.partitions(have)
 }
 
 // replicas is how many each partition of a topic that is created is to have.

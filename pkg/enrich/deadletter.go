@@ -35,6 +35,13 @@ func Oversized(o *Output, limit int) *Output {
 	return &dead
 }
 
+// Refused makes the dead letter of a part of an input that could not be read: original,
+// for the reason, a fixed word, that message says in a sentence.
+func Refused(in Input, reason, message string, original []byte) Output {
+	in.Value = original
+	return deadLetter(in, reason, message, time.Now())
+}
+
 // Poison makes the dead letter of an input that could not be processed however
 // often it was tried; message says what became of the tries.
 func Poison(in Input, message string) Output {

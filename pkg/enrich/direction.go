@@ -36,6 +36,9 @@ func (e *Event) Direction() Direction {
 // Inbound tells whether the remote end began it: a login, or a connection that
 // the host accepted.
 func (e *Event) Inbound() bool {
+	if e.Link != nil {
+		return e.Link.Responder
+	}
 	verb, _ := e.Field(event.Verb)
 	accepted := len(verb.Raw) >= 6 && strings.EqualFold(string(verb.Raw[:6]), "accept")
 	return accepted || e.Kind == event.Login || e.Lens.Table == "listening_ports"

@@ -72,6 +72,7 @@ func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) ([]byt
 	w.eventObject(e, ingested)
 	joined[0].from = len(w.b)
 	w.hostObject(e)
+	w.link(e)
 	w.process(e, sh.ancestors)
 	w.container(e)
 	w.session(e)

@@ -73,6 +73,14 @@ type Event struct {
 	// asked are the pids that joins looked for, one bit for each of 64 classes.
 	asked uint64
 
+	// Link is set for what one host did in a sensor's record.
+	Link *Link
+	// Elsewhere tells that the event's findings are raised where its link is.
+	Elsewhere bool
+	// read is where this partition read the row, which is not Position where it came
+	// by the side topic.
+	read Position
+
 	// own is room for Process, used again for the next event.
 	own *Process
 	// pieces are what was written of processes before.
@@ -89,9 +97,10 @@ type Event struct {
 
 // Evidence is a row, other than the event's own, that made part of an answer.
 type Evidence struct {
-	// For is the part: "process", "ancestor", "session", "name".
+	// For is the part: "process", "ancestor", "session", "name", "socket".
 	For string
-	// ID is that of what the row told: an entity, a login, a name.
+	// ID is that of what the row told: an entity, a login, a name; of a socket the
+	// event's.
 	ID       string
 	Position Position
 	// Lateness is how long after it happened the row could be read.
@@ -110,6 +119,9 @@ func (e *Event) Lateness() time.Duration {
 // Field returns the value of the column that answers for f under the event's
 // lens.
 func (e *Event) Field(f event.Field) (event.Value, bool) {
+	if e.Link != nil && e.Link.Responder {
+		f = otherEnd(f)
+	}
 	name := e.Lens.Column(f)
 	if name == "" {
 		return event.Value{}, false
@@ -198,6 +210,7 @@ type Gap struct {
 // The reasons a Gap may give.
 const (
 	ProcessUnknown  = "process_unknown"  // no process of that pid was seen to start before the event
+	ProcessPossible = "process_possible" // the sockets of several processes fit what the sensor saw
 	ProcessMismatch = "process_mismatch" // the pid's process has another path than the event says
 	NameUnknown     = "name_unknown"     // no name was seen to resolve to the address, and the host's names are seen
 	ProcessEvicted  = "process_evicted"  // the same, but the host had so many processes that some were given up

@@ -27,7 +27,7 @@ const flushEvery = time.Minute
 func (p *Pipeline) Judge(j Judge) { p.judge = j }
 
 func (p *Pipeline) judged(e *Event, out *Out) error {
-	if p.judge == nil || len(e.Threats) == 0 {
+	if p.judge == nil || len(e.Threats) == 0 || e.Elsewhere || e.untold() {
 		return nil
 	}
 	now, err := p.clocks.now(e.Host)

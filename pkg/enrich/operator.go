@@ -30,6 +30,12 @@ type Operator interface {
 	OnTime(host Host, now time.Time, out *Out) error
 }
 
+// Idler is an Operator that has something to do whether records come or not. It is
+// called every second or so.
+type Idler interface {
+	OnIdle(out *Out) error
+}
+
 // Answerer is an Operator that takes something from events it also answers for. Its
 // Answer gives such an event, which it has taken before, its answer of today and
 // keeps nothing. An Operator without it is asked by OnEvent.
@@ -53,16 +59,6 @@ type Guard interface {
 	Flush() error
 }
 
-// Side is a record about a host that did not arrive keyed by it: CloudTrail, a
-// sensor's line, a late fact, a tick.
-type Side struct {
-	Host     Host
-	Kind     string
-	Time     time.Time
-	Value    []byte
-	Position Position
-}
-
 // Stream is a logical output.
 type Stream uint8
 
@@ -71,6 +67,12 @@ const (
 	Enriched Stream = iota
 	DeadLetters
 	Findings
+	// Sides are records about hosts (Side), each for the partition that Output names.
+	Sides
+	// Facts are what every process is to know of hosts, keyed for compaction.
+	Facts
+	// CloudTrail are CloudTrail's records, enriched.
+	CloudTrail
 )
 
 // String is the stream's name in configuration and summaries.
@@ -80,9 +82,19 @@ func (s Stream) String() string {
 		return "deadletter"
 	case Findings:
 		return "findings"
+	case Sides:
+		return "side"
+	case Facts:
+		return "facts"
+	case CloudTrail:
+		return "cloudtrail"
 	}
 	return "enriched"
 }
+
+// ByKey as an Output's Partition leaves it to the key, as every producer of Kafka's
+// default kind does: the partition of a host's rows is that of its key.
+const ByKey int32 = -1
 
 // Output is one record to write.
 type Output struct {
@@ -91,6 +103,8 @@ type Output struct {
 	// ID is the event's, Kind its kind and Schema the value's schema; headers
 	// repeat them where the destination has headers.
 	ID, Kind, Schema string
+	// Partition is where a record of Sides goes, or ByKey. Other streams go by key.
+	Partition int32
 }
 
 // Out collects what one step writes. Its records stay valid until Reset.

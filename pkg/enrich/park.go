@@ -37,7 +37,7 @@ func (w *waits) sealFloor(topic string, came *arrivals) error {
 	}
 	floor := came.next
 	if p := came.head(); p != nil {
-		floor = p.position.Offset
+		floor = p.read.Offset
 	}
 	if floor == came.floor {
 		return nil
@@ -52,7 +52,7 @@ func (w *waits) sealFloor(topic string, came *arrivals) error {
 func (w *waits) park(came *arrivals, now time.Time) error {
 	for {
 		p := came.head()
-		if p == nil || now.Sub(p.taken) < parkAfterWaits*w.cfg.Wait && came.next-p.position.Offset < parkAfterRecords {
+		if p == nil || now.Sub(p.taken) < parkAfterWaits*w.cfg.Wait && came.next-p.read.Offset < parkAfterRecords {
 			return nil
 		}
 		if err := w.parkOne(p); err != nil {
@@ -62,7 +62,11 @@ func (w *waits) park(came *arrivals, now time.Time) error {
 }
 
 func (w *waits) parkOne(p *pending) error {
-	if err := w.state.Put(p.host, key(parkedKey, p.id), appendParked(nil, p)); err != nil {
+	b, err := appendParked(nil, p)
+	if err != nil {
+		return fmt.Errorf("park row %s: %w", p.id, err)
+	}
+	if err := w.state.Put(p.host, key(parkedKey, p.id), b); err != nil {
 		return fmt.Errorf("park row %s: %w", p.id, err)
 	}
 	p.parked = true
@@ -99,16 +103,29 @@ func (w *waits) expireParked(now time.Time) error {
 	return nil
 }
 
-// appendParked appends a version byte, then the row's place and the row.
-func appendParked(dst []byte, p *pending) []byte {
-	dst = append(dst, 1)
+// The first byte of what is parked: a row, or the envelope of a link.
+const (
+	parkedRow1  = 1
+	parkedLink1 = 2
+)
+
+// appendParked appends what it is, then its place and the row.
+func appendParked(dst []byte, p *pending) (_ []byte, err error) {
+	what, row := byte(parkedRow1), p.row
+	if p.link != nil {
+		what = parkedLink1
+		if row, err = p.side().Append(nil); err != nil {
+			return nil, err
+		}
+	}
+	dst = append(dst, what)
 	for _, text := range []string{p.position.Topic, p.position.File} {
 		dst = append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 	}
 	for _, n := range []int64{int64(p.position.Partition), p.position.Offset, p.position.Line, int64(p.sub), nanos(p.appended), nanos(p.taken)} {
 		dst = binary.AppendVarint(dst, n)
 	}
-	return append(dst, p.row...)
+	return append(dst, row...), nil
 }
 
 func nanos(t time.Time) int64 {
@@ -135,9 +152,10 @@ type parkedRow struct {
 }
 
 func decodeParked(b []byte) (r parkedRow, err error) {
-	if len(b) == 0 || b[0] != 1 {
+	if len(b) == 0 || b[0] != parkedRow1 && b[0] != parkedLink1 {
 		return r, errParked
 	}
+	link := b[0] == parkedLink1
 	b = b[1:]
 	for _, text := range []*string{&r.in.Position.Topic, &r.in.Position.File} {
 		n, used := binary.Uvarint(b)
@@ -157,6 +175,14 @@ func decodeParked(b []byte) (r parkedRow, err error) {
 	r.in.Position.Partition, r.in.Position.Offset, r.in.Position.Line = int32(numbers[0]), numbers[1], numbers[2]
 	r.sub, r.in.Appended, r.taken = int(numbers[3]), fromNanos(numbers[4]), fromNanos(numbers[5])
 	r.in.Value = slices.Clone(b)
+	if !link {
+		return r, nil
+	}
+	s, err := ReadSide(r.in.Value)
+	if err != nil {
+		return r, err
+	}
+	r.in = opened(r.in, s)
 	return r, nil
 }
 
@@ -212,9 +238,14 @@ func (p *Pipeline) unpark(ctx context.Context) error {
 	}
 	slices.SortStableFunc(rows, func(a, b parkedRow) int { return a.taken.Compare(b.taken) })
 	for _, row := range rows {
-		if err := p.again.Parse(row.in.Value); err != nil {
+		parse := p.again.Parse
+		if row.in.link != nil {
+			parse = p.again.ParseSensor
+		}
+		if err := parse(row.in.Value); err != nil {
 			return fmt.Errorf("resume: row %s: %w", row.in.Position, err)
 		}
+		row.in.read = Position{File: "parked"} // no floor waits for it
 		kept, err := p.remember(ctx, row.in, row.sub)
 		if err != nil {
 			return err
@@ -234,6 +265,13 @@ func (p *Pipeline) recall(ctx context.Context, in Input) error {
 	if in.Sensor || in.Broken != nil {
 		return nil //nolint:nilerr // neither a sensor's record nor a broken one waits for anything
 	}
+	if in.Side {
+		return p.recallSide(ctx, in)
+	}
+	return p.recallRows(ctx, in)
+}
+
+func (p *Pipeline) recallRows(ctx context.Context, in Input) error {
 	err := p.rows(&p.again, in, func(sub int) error {
 		_, err := p.remember(ctx, in, sub)
 		return err

@@ -27,8 +27,14 @@ type pending struct {
 	answer   uint64
 	asked    uint64
 	remote   netip.Addr
-	lacks    lacks
-	gone     bool
+	// link is set for a link, and read is where this partition read it.
+	link *Link
+	read Position
+	// silent tells of a held one that its window has passed, and that it may be told
+	// only if it turns out to be this host's.
+	silent bool
+	lacks  lacks
+	gone   bool
 	// unnamed tells that the guard said no_delivery of this row, once for its host.
 	unnamed bool
 	// noted tells that the state has the revision, parked that it has the row.

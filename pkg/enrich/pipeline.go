@@ -20,8 +20,23 @@ type Input struct {
 	// Sensor tells that the record is a network sensor's (event.SplitSensor), not
 	// osquery's.
 	Sensor bool
+	// Side tells that the record is of the side topic: a Side's envelope.
+	Side bool
 	// Broken is why what was read is no record: it becomes a dead letter.
 	Broken error
+
+	// link is set for a sensor's record that is told as what one host did, and read
+	// where this partition read it, if that is not Position.
+	link *Link
+	read Position
+}
+
+// place is where this partition read the record.
+func (in *Input) place() Position {
+	if in.read != (Position{}) {
+		return in.read
+	}
+	return in.Position
 }
 
 // Pipeline takes the records of one partition through its operators and
@@ -34,6 +49,8 @@ type Pipeline struct {
 	clocks    clocks
 	waits     *waits // nil when every event is told once, at once
 	stats     Stats
+	router    Router                  // nil without one
+	learnFact func(fact []byte) error // nil where other stages take facts
 	since     since
 	event     Event
 	row       []byte
@@ -82,6 +99,24 @@ func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 	}
 	if err := p.passed(in.Appended, out); err != nil {
 		return err
+	}
+	if in.Side {
+		return p.processSide(ctx, in, out)
+	}
+	from := len(out.Outputs)
+	if err := p.take(ctx, in, out); err != nil {
+		return err
+	}
+	return p.turnBack(ctx, from, out)
+}
+
+// take takes a record on that is not, or no longer, in an envelope.
+func (p *Pipeline) take(ctx context.Context, in Input, out *Out) error {
+	if p.router != nil && in.Broken == nil {
+		taken, err := p.router.Route(&in, out)
+		if err != nil || taken {
+			return err
+		}
 	}
 	if in.Broken != nil || in.Sensor {
 		return p.processSensor(ctx, in, out)
@@ -159,7 +194,7 @@ func (p *Pipeline) step(ctx context.Context, in Input, sub int, out *Out) error 
 	if !ok {
 		p.stats.ClockClamped++
 	}
-	moved, err := p.clocks.advance(e.Host, at)
+	moved, err := p.advance(e, at)
 	if err != nil {
 		return err
 	}
@@ -186,10 +221,18 @@ func (p *Pipeline) step(ctx context.Context, in Input, sub int, out *Out) error 
 	return p.tick(ctx, e.Host, at, out)
 }
 
+// advance moves the host's clock, which only its own rows can.
+func (p *Pipeline) advance(e *Event, at time.Time) (moved bool, err error) {
+	if e.Link != nil {
+		return false, nil
+	}
+	return p.clocks.advance(e.Host, at)
+}
+
 // cameBefore tells whether the row is a repeat. What still waits is one whatever the
 // guard says: its books are by topic, and a group that was moved reads another one.
 func (p *Pipeline) cameBefore(e *Event, out *Out) (bool, error) {
-	if p.guard != nil {
+	if p.guard != nil && e.Link == nil {
 		drop, err := p.guard.Check(e, out)
 		if err != nil {
 			return false, fmt.Errorf("event %s: %w", e.ID, err)
@@ -221,6 +264,9 @@ func (p *Pipeline) tell(ctx context.Context, e *Event, at time.Time, sub int, ou
 		kept = p.waits.add(e, at, now, p.now(), sub)
 	}
 	if kept == nil {
+		if e.untold() {
+			return nil
+		}
 		p.value = AppendEnriched(p.value[:0], e, p.now())
 		out.Add(p.output(e, out.Copy(p.value)))
 		return nil
@@ -236,7 +282,11 @@ func (p *Pipeline) tell(ctx context.Context, e *Event, at time.Time, sub int, ou
 }
 
 func (p *Pipeline) output(e *Event, value []byte) Output {
-	return Output{Stream: Enriched, Key: []byte(e.Host), Value: value, ID: e.ID, Kind: string(e.Kind), Schema: SchemaEnriched}
+	key := string(e.Host)
+	if key == "" { // a sensor's record; those of one would else all be in one partition
+		key = e.ID
+	}
+	return Output{Stream: Enriched, Key: []byte(key), Value: value, ID: e.ID, Kind: string(e.Kind), Schema: SchemaEnriched}
 }
 
 // tick tells the operators that the host's clock moved, and lets go of what has
@@ -264,12 +314,17 @@ func (p *Pipeline) tick(ctx context.Context, host Host, now time.Time, out *Out)
 // identify fills in what the row itself says: its name, host, kind and time.
 func (p *Pipeline) identify(e *Event, in Input, sub int) {
 	*e = Event{
-		Row: e.Row, Position: in.Position, Appended: in.Appended, own: e.own, pieces: e.pieces, Names: e.Names[:0],
+		Row: e.Row, Position: in.Position, Appended: in.Appended, own: e.own, pieces: e.pieces, Names: e.Names[:0], read: in.place(),
 		Gaps: e.Gaps[:0], Threats: e.Threats[:0], Evidence: e.Evidence[:0],
+	}
+	if in.link != nil {
+		e.Link = in.link.clean()
 	}
 	e.Lens = p.finder.Find(&e.Row)
 	e.Kind = kindOf(e)
-	if e.Delivered && e.Delivery.Agent != "" {
+	if e.Link != nil {
+		e.ID, e.Host = e.Link.ID(), e.Link.Host
+	} else if e.Delivered && e.Delivery.Agent != "" {
 		e.ID, e.Host = e.Delivery.Name(), Host(e.Delivery.Agent)
 	} else {
 		e.ID, e.Host = in.Position.String(), Host(e.HostIdentifier.Text())

@@ -66,6 +66,9 @@ func (p *Pipeline) relieve(ctx context.Context, out *Out) error {
 // host has gone silent. It can still be told again. The caller calls it every second
 // or so, whether records come or not.
 func (p *Pipeline) OnIdle(ctx context.Context, out *Out) error {
+	if err := p.idle(ctx, out); err != nil {
+		return err
+	}
 	if err := p.flush(false, out); err != nil || p.waits == nil {
 		return err
 	}
@@ -80,6 +83,19 @@ func (p *Pipeline) OnIdle(ctx context.Context, out *Out) error {
 	return nil
 }
 
+// idle lets operators do what no record makes them do.
+func (p *Pipeline) idle(ctx context.Context, out *Out) error {
+	from := len(out.Outputs)
+	for _, op := range p.operators {
+		if i, ok := op.(Idler); ok {
+			if err := i.OnIdle(out); err != nil {
+				return err
+			}
+		}
+	}
+	return p.turnBack(ctx, from, out)
+}
+
 // overdue tells those of all, which are in the order they came, that were held for
 // as long as the window.
 func (p *Pipeline) overdue(ctx context.Context, all []*pending, out *Out) error {
@@ -88,7 +104,7 @@ func (p *Pipeline) overdue(ctx context.Context, all []*pending, out *Out) error 
 		if kept.taken.After(edge) {
 			return nil
 		}
-		if kept.gone || !kept.held {
+		if kept.gone || !kept.held || kept.silent {
 			continue
 		}
 		if err := p.revise(ctx, kept, true, out); err != nil {
@@ -100,6 +116,9 @@ func (p *Pipeline) overdue(ctx context.Context, all []*pending, out *Out) error 
 
 // Finish tells all that is held: no more input will come.
 func (p *Pipeline) Finish(ctx context.Context, out *Out) error {
+	if err := p.idle(ctx, out); err != nil {
+		return err
+	}
 	for kept := p.oldest(); kept != nil; kept = p.oldest() {
 		p.waits.hosts[kept.host].remove(kept)
 		if err := p.letGo(ctx, kept, out); err != nil {
@@ -138,10 +157,10 @@ func (p *Pipeline) Seal() error {
 // another one; a held one when it is answered, or forced.
 func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *Out) error {
 	e := &p.again
-	if err := e.Parse(kept.row); err != nil {
+	if err := kept.parse(e); err != nil {
 		return fmt.Errorf("event %s: %w", kept.id, err)
 	}
-	p.identify(e, Input{Position: kept.position, Appended: kept.appended}, kept.sub)
+	p.identify(e, Input{Position: kept.position, Appended: kept.appended, link: kept.link}, kept.sub)
 	if kept.unnamed {
 		e.AddGap("delivery", NoDelivery)
 	}
@@ -156,7 +175,11 @@ func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *
 	lacks := lacking(e)
 	p.answered(kept.lacks, lacks)
 	kept.lacks = lacks
-	if kept.held && open(e) && !forced {
+	if e.untold() {
+		kept.silent = forced
+		return nil
+	}
+	if kept.held && open(e) && !forced && !p.waits.cfg.Immediate {
 		return nil
 	}
 	revision := kept.revision

@@ -30,6 +30,8 @@ type Stats struct {
 	// Evicted counts what caps pushed out of a join's state, and Books what the guard
 	// did, by words of its own.
 	Evicted, Books map[string]int64
+	// Routed counts what became of records that did not come keyed by their host.
+	Routed map[string]int64
 }
 
 // Joined is what became of one question to a join: "process" or "name".
@@ -58,7 +60,7 @@ type Counter interface {
 func NewStats() Stats {
 	return Stats{
 		Rows: map[event.Kind]int64{}, Gaps: map[string]int64{}, Late: map[string]int64{}, Joins: map[Joined]int64{},
-		Evicted: map[string]int64{}, Books: map[string]int64{},
+		Evicted: map[string]int64{}, Books: map[string]int64{}, Routed: map[string]int64{},
 	}
 }
 
@@ -77,6 +79,7 @@ func (s *Stats) Add(o Stats) {
 	addAll(s.Joins, o.Joins)
 	addAll(s.Evicted, o.Evicted)
 	addAll(s.Books, o.Books)
+	addAll(s.Routed, o.Routed)
 }
 
 func addAll[K comparable](to, from map[K]int64) {

@@ -21,7 +21,11 @@ func pipelineFor(t *testing.T, s *story.Story) *enrich.Pipeline {
 		t.Fatal(err)
 	}
 	cfg.Joins.Emit, cfg.Lenses = s.Emit, s.Lenses
-	p, err := joins.NewBuilder(cfg, reputation.NewStore(nil)).Build("rows/0", func(string) enrich.State { return state.NewMemory() })
+	builder, states := joins.NewBuilder(cfg, reputation.NewStore(nil)), func(string) enrich.State { return state.NewMemory() }
+	p, err := builder.Build("rows/0", 0, states)
+	if s.Sensors() {
+		p, err = builder.Alone("rows/0", states)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func newWaits(cfg Waiting, state State) *waits {
 
 // mayChange tells whether rows that come later can change what is told of e.
 func mayChange(e *Event) bool {
-	return e.Host != "" && !e.Lens.Inventory && (e.asked != 0 || e.Kind == event.Socket)
+	return e.Host != "" && !e.Lens.Inventory && (e.asked != 0 || e.Kind == event.Socket || e.Link != nil)
 }
 
 // open tells whether a question is open that a later row may answer.
@@ -89,16 +89,20 @@ func open(e *Event) bool {
 // add keeps an event that happened at a time that its host's clock still has in its
 // window, and returns what stands for it, or nil.
 func (w *waits) add(e *Event, at, hostNow, taken time.Time, sub int) *pending {
+	if e.Link != nil {
+		at = at.Add(e.Link.Slack)
+	}
 	if !mayChange(e) || hostNow.Sub(at) > w.cfg.Wait || w.ids[e.ID] != nil {
 		return nil
 	}
 	p := &pending{
 		id: e.ID, host: e.Host, row: slices.Clone(e.Raw), position: e.Position, appended: e.Appended, sub: sub,
-		at: at, taken: taken, held: !w.cfg.Immediate && open(e), asked: e.asked, remote: remoteOf(e), lacks: lacking(e),
+		at: at, taken: taken, held: (!w.cfg.Immediate || e.untold()) && open(e), asked: e.asked, remote: remoteOf(e), lacks: lacking(e),
+		link: keepLink(e), read: e.read,
 		unnamed: slices.ContainsFunc(e.Gaps, func(g Gap) bool { return g.Reason == NoDelivery }),
 	}
 	w.keep(p)
-	came := w.arrivals(p.position.Topic)
+	came := w.arrivals(p.read.Topic)
 	came.all = append(came.all, p)
 	return p
 }

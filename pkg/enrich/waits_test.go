@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/flow"
 	joins "github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 	"github.com/stackjoin/stackjoin/pkg/event"
@@ -27,12 +28,24 @@ type happening struct {
 	at, delay, pid, other int
 	path                  string // of an exec; empty is a connect
 	eid                   int
+	port                  int  // of a connect, 0 where its row has none
+	sensor                bool // what a sensor saw of the host
+}
+
+// side is the record of a sensor as stage 1 sends it to the host.
+func (h happening) side() *enrich.Side {
+	record := fmt.Sprintf(`{"_path":"conn","ts":%d,"uid":"C","id.orig_h":"10.0.0.5","id.orig_p":5,"id.resp_h":"203.0.113.9","id.resp_p":443,"proto":"tcp","conn_state":"SF","columns":{"eid":"%d"}}`,
+		epoch+h.at, h.eid)
+	return &enrich.Side{
+		Host: enrich.Host(h.host), Kind: enrich.SideSensor, Value: []byte(record), Source: fmt.Sprint("sensor/", h.eid), Shared: h.other%2 == 1,
+		Position: enrich.Position{Topic: "sensor", Offset: int64(h.eid)},
+	}
 }
 
 func (h happening) row() string {
 	head := fmt.Sprintf(`{"name":"%%s","hostIdentifier":%q,"unixTime":%d,"columns":{"eid":"%d","pid":"%d","time":"%d",`, h.host, epoch+h.at, h.eid, h.pid, epoch+h.at)
 	if h.path == "" {
-		return fmt.Sprintf(head+`"action":"connect","remote_address":"203.0.113.9","remote_port":"443","path":""},"action":"added"}`, "socket_events")
+		return fmt.Sprintf(head+`"action":"connect","local_port":"%d","remote_address":"203.0.113.9","remote_port":"443","path":""},"action":"added"}`, "socket_events", h.port)
 	}
 	return fmt.Sprintf(head+`"parent":"%d","path":%q,"cmdline":"x","auid":"0","syscall":"execve"},"action":"added"}`, "process_events", h.other, h.path)
 }
@@ -49,6 +62,10 @@ type told struct {
 		}
 		Process json.RawMessage
 		Gaps    json.RawMessage
+		Link    struct { // but for the sockets' events, whose names are places here
+			Status  string
+			Sockets []struct{ PID, Opened, Executable any }
+		}
 	}
 }
 
@@ -59,21 +76,22 @@ type world struct {
 	cfg     enrich.Waiting
 	state   *state.Memory
 	known   *state.Memory // the processes'
+	sockets *state.Memory
 	p       *enrich.Pipeline
 	out     enrich.Out
-	inputs  []enrich.Input
+	inputs  map[string][]enrich.Input // by topic
 	highest map[string]told
 	written int
 }
 
 func newWorld(t interface{ Fatal(...any) }, cfg enrich.Waiting) *world {
-	w := &world{t: t, cfg: cfg, state: state.NewMemory(), known: state.NewMemory(), highest: map[string]told{}}
+	w := &world{t: t, cfg: cfg, state: state.NewMemory(), known: state.NewMemory(), sockets: state.NewMemory(), inputs: map[string][]enrich.Input{}, highest: map[string]told{}}
 	w.build()
 	return w
 }
 
 func (w *world) build() {
-	w.p = enrich.NewPipeline(event.NewLenses(), []enrich.Operator{joins.New(joins.Config{}, w.known)}, nil)
+	w.p = enrich.NewPipeline(event.NewLenses(), []enrich.Operator{flow.New(flow.Config{}, w.sockets), joins.New(joins.Config{}, w.known)}, nil)
 	w.p.Wait(w.cfg, w.state)
 }
 
@@ -83,9 +101,22 @@ func (w *world) check(err error) {
 	}
 }
 
-func (w *world) take(row string) {
-	in := enrich.Input{Value: []byte(row), Position: enrich.Position{Topic: "rows", Offset: int64(len(w.inputs))}}
-	w.inputs = append(w.inputs, in)
+func (w *world) take(row string) { w.input(enrich.Input{Value: []byte(row)}, "rows") }
+
+// happens takes what happened, by the topic that it comes by.
+func (w *world) happens(h happening) {
+	if !h.sensor {
+		w.take(h.row())
+		return
+	}
+	b, err := h.side().Append(nil)
+	w.check(err)
+	w.input(enrich.Input{Value: b, Side: true}, "side")
+}
+
+func (w *world) input(in enrich.Input, topic string) {
+	in.Position = enrich.Position{Topic: topic, Offset: int64(len(w.inputs[topic]))}
+	w.inputs[topic] = append(w.inputs[topic], in)
 	w.check(w.p.Process(context.Background(), in, &w.out))
 	w.read()
 }
@@ -94,8 +125,8 @@ func (w *world) take(row string) {
 func (w *world) restart() {
 	w.check(w.p.Seal())
 	w.build()
-	w.check(w.p.Resume(context.Background(), func(_ context.Context, _ string, from int64, visit func(enrich.Input) error) error {
-		for _, in := range w.inputs[from:] {
+	w.check(w.p.Resume(context.Background(), func(_ context.Context, topic string, from int64, visit func(enrich.Input) error) error {
+		for _, in := range w.inputs[topic][from:] {
 			if err := visit(in); err != nil {
 				return err
 			}
@@ -128,7 +159,7 @@ func (w *world) read() {
 func (w *world) records() map[string]string {
 	all := map[string]string{}
 	for _, r := range w.highest {
-		all[r.Columns.EID] = r.Enrichment.Timestamp + string(r.Enrichment.Process) + string(r.Enrichment.Gaps)
+		all[r.Columns.EID] = r.Enrichment.Timestamp + string(r.Enrichment.Process) + fmt.Sprint(r.Enrichment.Link) + string(r.Enrichment.Gaps)
 	}
 	return all
 }
@@ -148,19 +179,22 @@ func TestArrivalOrderDoesNotChangeTheFinalRecord(t *testing.T) {
 			if rapid.Bool().Draw(t, "exec") {
 				h.path, h.other = rapid.SampledFrom([]string{"/bin/a", "/bin/b"}).Draw(t, "path"), rapid.IntRange(0, 5).Draw(t, "parent")
 			}
+			if h.path == "" {
+				h.sensor, h.port, h.other = rapid.Bool().Draw(t, "sensor"), rapid.SampledFrom([]int{0, 0, 5, 6}).Draw(t, "port"), rapid.IntRange(0, 1).Draw(t, "shared")
+			}
 			all = append(all, h)
 		}
 		slices.SortStableFunc(all, func(a, b happening) int { return a.at - b.at })
 		inOrder := newWorld(t, cfg)
 		for _, h := range all {
-			inOrder.take(h.row())
+			inOrder.happens(h)
 		}
 		inOrder.finish()
 
 		slices.SortStableFunc(all, func(a, b happening) int { return a.at + a.delay - b.at - b.delay })
 		displaced := newWorld(t, enrich.Waiting{Wait: cfg.Wait, Immediate: rapid.Bool().Draw(t, "immediate")})
 		for _, h := range all {
-			displaced.take(h.row())
+			displaced.happens(h)
 			if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {
 				displaced.restart()
 			}
@@ -264,7 +298,7 @@ func TestASilentHostDoesNotHoldTheFloor(t *testing.T) {
 	if len(floor) != 1 || floor[0] == 0 {
 		t.Fatalf("the floor is still at the silent host's row: %v", floor)
 	}
-	w.inputs[0].Value = nil // retention took it
+	w.inputs["rows"][0].Value = nil // retention took it
 	w.take(happening{host: "silent", at: 10, pid: 7, path: "/bin/late", eid: 3}.row())
 	if got := w.highest["rows/0/0"]; got.Enrichment.Event.Revision != 1 || !contains(got.Enrichment.Process, "/bin/late") {
 		t.Fatalf("revision %d, process %s", got.Enrichment.Event.Revision, got.Enrichment.Process)

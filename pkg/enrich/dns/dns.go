@@ -90,6 +90,9 @@ func (o *Operator) OnEvent(e *enrich.Event, _ *enrich.Out) error {
 	if e.Host == "" || e.Lens.Inventory && e.Action.Text() == "removed" {
 		return nil
 	}
+	if e.Link != nil && e.Link.Responder {
+		return nil // what others asked of it, and called it
+	}
 	switch e.Kind {
 	case event.DNS:
 		return o.lookup(e)
@@ -109,7 +112,7 @@ func (o *Operator) Answer(e *enrich.Event) error {
 	return o.answer(e)
 }
 
-// OnSide has nothing to take yet: sensors' lookups come as events.
+// OnSide has nothing to take: sensors' lookups come as events.
 func (o *Operator) OnSide(*enrich.Side, *enrich.Out) error { return nil }
 
 // OnTime forgets names whose time is over.

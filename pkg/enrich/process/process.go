@@ -91,6 +91,9 @@ func (o *Operator) Count(s *enrich.Stats) {
 // with a pid its process. An event that makes or ends no process leaves nothing but
 // when its process was seen; it may be handed in again.
 func (o *Operator) OnEvent(e *enrich.Event, _ *enrich.Out) error {
+	if e.Link != nil {
+		return o.link(e)
+	}
 	if e.Host == "" || !concerns(e) {
 		return nil
 	}
@@ -117,6 +120,9 @@ func (o *Operator) OnEvent(e *enrich.Event, _ *enrich.Out) error {
 
 // Answer gives an event that was taken before its answer of now, and keeps nothing.
 func (o *Operator) Answer(e *enrich.Event) error {
+	if e.Link != nil {
+		return o.link(e)
+	}
 	pid, ok := pidOf(e)
 	if e.Host == "" || !ok {
 		return nil

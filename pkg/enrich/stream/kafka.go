@@ -37,6 +37,11 @@ type KafkaConfig struct {
 	// Inputs are the topics to read: with several, the partitions of one number
 	// are one partition of the join. All have as many partitions as StateTopic.
 	Inputs []string
+	// Sensors are those of the Inputs that hold network sensors' logs, and Side is the
+	// one that holds side records, if any does; the others hold osquery's rows, or
+	// what the pipelines' Router takes.
+	Sensors []string
+	Side    string
 	// Outputs names the topic of each stream.
 	Outputs map[enrich.Stream]string
 	// StateTopic is the compacted topic of the operators' state.
@@ -177,7 +182,7 @@ func (s *KafkaSession) options() []kgo.Opt {
 		kgo.OnOffsetsFetched(s.fetchedOffsets),
 		kgo.AdjustFetchOffsetsFn(s.begin),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.RecordPartitioner(partitioner{s.cfg.StateTopic, kgo.StickyKeyPartitioner(nil)}),
+		kgo.RecordPartitioner(partitioner{s.cfg.StateTopic, s.cfg.Outputs[enrich.Sides], kgo.StickyKeyPartitioner(nil)}),
 		kgo.ProducerBatchCompression(codecs...),
 		kgo.ProducerBatchMaxBytes(int32(s.cfg.maxRecordBytes() + 4096)),
 		kgo.MaxBufferedRecords(1 << 20),
@@ -186,18 +191,34 @@ func (s *KafkaSession) options() []kgo.Opt {
 	}
 }
 
-// partitioner leaves records of the state topic in the partition they name: that
-// of the input. Others go by their key.
+// partitioner leaves records of the state topic in the partition they name, that of
+// the input, and those of the side topic that name one. Others go by their key, as
+// Kafka's own producers have them go.
 type partitioner struct {
-	state string
+	state, side string
 	kgo.Partitioner
 }
 
 func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
-	if topic == p.state {
+	switch topic {
+	case p.state:
 		return kgo.ManualPartitioner().ForTopic(topic)
+	case p.side:
+		return named{p.Partitioner.ForTopic(topic)}
 	}
 	return p.Partitioner.ForTopic(topic)
+}
+
+// named goes by the partition that a record names, if it does.
+type named struct{ kgo.TopicPartitioner }
+
+func (n named) RequiresConsistency(*kgo.Record) bool { return true }
+
+func (n named) Partition(r *kgo.Record, partitions int) int {
+	if r.Partition >= 0 {
+		return int(r.Partition) // one that is not there is an error of the client's
+	}
+	return n.TopicPartitioner.Partition(r, partitions)
 }
 
 // Close leaves the group. Nothing is half done afterwards: an open transaction

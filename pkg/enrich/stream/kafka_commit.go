@@ -284,7 +284,7 @@ func (s *KafkaSession) change(id int32, c state.Change) *kgo.Record {
 const recordOverhead = 1024
 
 func record(topic string, o *enrich.Output) *kgo.Record {
-	return &kgo.Record{Topic: topic, Key: o.Key, Value: o.Value, Headers: []kgo.RecordHeader{
+	return &kgo.Record{Topic: topic, Partition: o.Partition, Key: o.Key, Value: o.Value, Headers: []kgo.RecordHeader{
 		{Key: "id", Value: []byte(o.ID)},
 		{Key: "kind", Value: []byte(o.Kind)},
 		{Key: "schema", Value: []byte(o.Schema)},

@@ -107,7 +107,7 @@ func (s *KafkaSession) tell(w *worker) {
 		return
 	}
 	w.status = time.Now()
-	s.cfg.Monitor.Partition(PartitionStatus{ID: w.id, Lag: w.lag(), StateBytes: w.store.Bytes()})
+	s.cfg.Monitor.Partition(PartitionStatus{ID: w.id, Lag: w.lag(), SideLag: w.sources[s.cfg.Side].lag(), StateBytes: w.store.Bytes()})
 }
 
 // compare holds the group's offset to the state, which says what it has seen.
@@ -215,7 +215,7 @@ func (s *KafkaSession) take(fetches kgo.Fetches) {
 		src := w.sources[p.Topic]
 		src.high = max(src.high, p.HighWatermark)
 		for _, r := range p.Records {
-			if before := src.fetched; src.take(input(r)) && r.Offset > before && p.LogStartOffset > before {
+			if before := src.fetched; src.take(s.cfg.input(r)) && r.Offset > before && p.LogStartOffset > before {
 				// Retention was faster than we.
 				src.gaps = append(src.gaps, InputGap{Partition{p.Topic, p.Partition}, before, min(p.LogStartOffset, r.Offset)})
 			}
@@ -225,6 +225,13 @@ func (s *KafkaSession) take(fetches kgo.Fetches) {
 
 // logAppendTime is the timestamp type of a record whose time the broker set.
 const logAppendTime = 1
+
+// input is a record as the pipelines take it.
+func (c *KafkaConfig) input(r *kgo.Record) enrich.Input {
+	in := input(r)
+	in.Side, in.Sensor = c.Side != "" && r.Topic == c.Side, slices.Contains(c.Sensors, r.Topic)
+	return in
+}
 
 func input(r *kgo.Record) enrich.Input {
 	in := enrich.Input{Key: r.Key, Value: r.Value, Position: enrich.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}}

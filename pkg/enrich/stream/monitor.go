@@ -7,6 +7,8 @@ type PartitionStatus struct {
 	ID int32
 	// Lag is how many records of the inputs are not processed, about.
 	Lag int64
+	// SideLag is how many of those are on the side topic.
+	SideLag int64
 	// Restoring says that its state is being read back; Restored and Remaining
 	// then count records of the state topic, and RestoredBytes what they weigh.
 	Restoring           bool

@@ -19,7 +19,8 @@ func (s *KafkaSession) Reread(ctx context.Context, p Partition, topic string, fr
 	if err != nil {
 		return err
 	}
-	return Span{s.cfg.Connection, Partition{topic, p.ID}, from, inputs[topic]}.Inputs(ctx, visit)
+	span := Span{s.cfg.Connection, Partition{topic, p.ID}, from, inputs[topic]}
+	return span.Read(ctx, func(r *kgo.Record) error { return visit(s.cfg.input(r)) })
 }
 
 // Span is records of one partition: those committed from From up to To.

@@ -129,7 +129,15 @@ func merge(parts [][]enrich.Input) []enrich.Input {
 // lag counts what is not processed, about.
 func (w *worker) lag() (n int64) {
 	for _, src := range w.sources {
-		n += max(src.high-src.committed, int64(len(src.queue)), 0)
+		n += src.lag()
 	}
 	return n
+}
+
+// lag counts the source's; there may be no source.
+func (src *source) lag() int64 {
+	if src == nil {
+		return 0
+	}
+	return max(src.high-src.committed, int64(len(src.queue)), 0)
 }

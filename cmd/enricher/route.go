@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stackjoin/stackjoin/internal/enricherconf"
+	"github.com/stackjoin/stackjoin/internal/joins"
+	"github.com/stackjoin/stackjoin/internal/metrics"
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
+	"github.com/stackjoin/stackjoin/pkg/enrich/route"
+	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
+)
+
+// routing is stage 1: what does not come keyed by its host.
+type routing struct {
+	cfg     *enricherconf.Config
+	kafka   stream.KafkaConfig
+	builder *joins.Builder
+	facts   *route.Facts
+	meter   *metrics.Enricher
+	log     *slog.Logger
+}
+
+// routeConfig is stage 1's part of the cluster, beside that of stage 2.
+func routeConfig(cfg *enricherconf.Config, joined stream.KafkaConfig, log *slog.Logger) stream.KafkaConfig {
+	k := joined
+	k.Group, k.StateTopic = cfg.RouteGroup(), cfg.RouteGroup()
+	k.Inputs, k.Sensors, k.Side = cfg.Inputs.Routed(), cfg.Inputs.Sensor, ""
+	k.Outputs = maps.Clone(joined.Outputs)
+	k.Outputs[enrich.Sides] = cfg.SideTopic()
+	if len(cfg.Inputs.CloudTrail) > 0 {
+		k.Outputs[enrich.CloudTrail] = cfg.Outputs.CloudTrail
+	}
+	if k.StateDir != "" {
+		k.StateDir = filepath.Join(k.StateDir, "route")
+	}
+	k.Log = log.With("stage", "route")
+	return k
+}
+
+// run learns the facts, then routes, until ctx ends.
+func (r *routing) run(ctx context.Context) error {
+	known := make(chan struct{})
+	r.meter.Learning(true)
+	r.kafka.Monitor = r.meter.Route()
+	group, ctx := errgroup.WithContext(ctx)
+	follower := stream.Follower{
+		Connection: r.kafka.Connection, Topic: r.kafka.Outputs[enrich.Facts], Take: r.learn, Log: r.kafka.Log,
+		Whole: func() {
+			r.meter.Learning(false)
+			close(known)
+		},
+	}
+	group.Go(func() error { return follower.Run(ctx) })
+	group.Go(func() error {
+		select {
+		case <-known:
+		case <-ctx.Done():
+			return nil
+		}
+		addresses, _ := r.facts.Owners.Size()
+		r.log.Info("facts read, routing begins", "addresses", addresses)
+		return stream.RunKafka(ctx, r.kafka, r.cfg.Members(), stream.Job{Build: r.build, Observe: r.meter.Observe, Log: r.kafka.Log})
+	})
+	return group.Wait()
+}
+
+// learn takes a fact in. One that was deleted is known until the next start.
+func (r *routing) learn(_, value []byte) error {
+	if value == nil {
+		return nil
+	}
+	return r.facts.Learn(value)
+}
+
+func (r *routing) build(p stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
+	return r.builder.Route("route/"+strconv.Itoa(int(p.ID)), r.facts, state)
+}
+
+// trailReputation asks the feeds in use about the addresses of API calls.
+type trailReputation struct{ store *reputation.Store }
+
+func (t trailReputation) Address(dst []enrich.Threat, a netip.Addr, port uint16, at time.Time) []enrich.Threat {
+	return t.store.Current().Address(dst, a, port, at)
+}
+
+func (t trailReputation) Missing() []string { return t.store.Current().Missing() }

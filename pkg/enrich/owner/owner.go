@@ -1,0 +1,188 @@
+package owner
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/stackjoin/stackjoin/internal/compact"
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/event"
+)
+
+const (
+	// tellEvery is how much later an address must be seen again to be told again.
+	tellEvery = 5 * time.Minute
+	format    = 1
+	// maxOfHost bounds the addresses told of one host.
+	maxOfHost = 256
+)
+
+// Operator writes the facts about one partition's hosts. It implements enrich.Operator
+// and enrich.Answerer.
+type Operator struct {
+	partition int32
+	state     enrich.State
+	hosts     map[enrich.Host]map[string]interval // by address or instance
+	refused   int64
+	counted   int64
+}
+
+// interval is when something was first and last seen, as it was told.
+type interval struct {
+	from, to time.Time
+	ended    bool
+}
+
+// New returns an Operator over what state holds, of the partition of that number.
+func New(partition int32, state enrich.State) *Operator {
+	return &Operator{partition: partition, state: state, hosts: map[enrich.Host]map[string]interval{}}
+}
+
+// Count implements enrich.Counter.
+func (o *Operator) Count(s *enrich.Stats) {
+	s.Evicted["address"] += o.refused - o.counted
+	o.counted = o.refused
+}
+
+// OnEvent takes what rows say of their host: the addresses of its interfaces, the local
+// ones of its sockets, and which instance it is.
+func (o *Operator) OnEvent(e *enrich.Event, out *enrich.Out) error {
+	if e.Host == "" || e.Link != nil || e.Sensor || ahead(e) {
+		return nil
+	}
+	text := e.Text(event.InterfaceAddress)
+	if text == "" && e.Kind == event.Socket {
+		text = e.Text(event.LocalAddress)
+	}
+	if addr, ok := routable(text); ok {
+		gone := e.Lens.Table == "interface_addresses" && e.Action.Text() == "removed"
+		if err := o.address(e, addr, gone, out); err != nil {
+			return err
+		}
+	}
+	if id := e.Text(event.InstanceID); id != "" && e.Action.Text() != "removed" {
+		return o.instance(e, id, out)
+	}
+	return nil
+}
+
+// ahead tells a row whose host's clock is too wrong for its word to count.
+func ahead(e *enrich.Event) bool {
+	return !e.Appended.IsZero() && e.Time.After(e.Appended.Add(time.Hour))
+}
+
+// Answer implements enrich.Answerer: no event asks anything of it.
+func (o *Operator) Answer(*enrich.Event) error { return nil }
+
+// OnSide has nothing to take.
+func (o *Operator) OnSide(*enrich.Side, *enrich.Out) error { return nil }
+
+// OnTime has nothing to do: what a host had it keeps having until it says otherwise.
+func (o *Operator) OnTime(enrich.Host, time.Time, *enrich.Out) error { return nil }
+
+// routable reads an address by which others can reach a host.
+func routable(text string) (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return addr, false
+	}
+	addr = addr.Unmap().WithZone("")
+	return addr, !addr.IsLoopback() && !addr.IsUnspecified() && !addr.IsMulticast() && !addr.IsLinkLocalUnicast()
+}
+
+func (o *Operator) address(e *enrich.Event, addr netip.Addr, gone bool, out *enrich.Out) error {
+	was, known, err := o.known(e.Host, addr.String())
+	if err != nil {
+		return err
+	}
+	now := interval{e.Time, e.Time, gone}
+	if known {
+		now = was.with(now)
+		if now == was || now.ended == was.ended && now.from.Equal(was.from) && now.to.Sub(was.to) < tellEvery {
+			return nil
+		}
+	}
+	if ok, err := o.keep(e.Host, addr.String(), now, known); err != nil || !ok {
+		return err
+	}
+	return tell(&Fact{Kind: HostAddress, Host: e.Host, Partition: o.partition, Address: addr, From: now.from, To: now.to, Ended: now.ended}, out)
+}
+
+// with widens an interval by what else was seen. What was seen last says whether it is
+// over.
+func (v interval) with(o interval) interval {
+	if o.from.Before(v.from) {
+		v.from = o.from
+	}
+	switch {
+	case o.to.After(v.to):
+		v.to, v.ended = o.to, o.ended
+	case o.to.Equal(v.to): // a result with the row removed and added only changed it
+		v.ended = v.ended && o.ended
+	}
+	return v
+}
+
+func (o *Operator) instance(e *enrich.Event, id string, out *enrich.Out) error {
+	_, known, err := o.known(e.Host, id)
+	if err != nil || known {
+		return err
+	}
+	if ok, err := o.keep(e.Host, id, interval{from: e.Time, to: e.Time}, false); err != nil || !ok {
+		return err
+	}
+	return tell(&Fact{Kind: HostInstance, Host: e.Host, Partition: o.partition, Instance: id, Account: e.Text(event.AccountID)}, out)
+}
+
+func tell(f *Fact, out *enrich.Out) error {
+	record, err := f.Output()
+	if err != nil {
+		return err
+	}
+	out.Add(record)
+	return nil
+}
+
+// known is what was told of a host's address or instance.
+func (o *Operator) known(host enrich.Host, what string) (v interval, ok bool, err error) {
+	all, err := o.host(host)
+	if err != nil {
+		return v, false, err
+	}
+	v, ok = all[what]
+	return v, ok, nil
+}
+
+// keep puts what is told, unless the host has too much already.
+func (o *Operator) keep(host enrich.Host, what string, v interval, known bool) (ok bool, err error) {
+	all := o.hosts[host]
+	if !known && len(all) >= maxOfHost {
+		o.refused++
+		return false, nil
+	}
+	all[what] = v
+	b := compact.Truth(compact.Time(compact.Time(compact.Number(nil, format), v.from), v.to), v.ended)
+	if err := o.state.Put(host, []byte(what), b); err != nil {
+		return false, fmt.Errorf("addresses of %s: %w", host, err)
+	}
+	return true, nil
+}
+
+func (o *Operator) host(host enrich.Host) (map[string]interval, error) {
+	if all := o.hosts[host]; all != nil {
+		return all, nil
+	}
+	all := map[string]interval{}
+	err := o.state.Scan(host, nil, func(key, value []byte) error {
+		r := compact.NewReader(value)
+		r.Format(format)
+		all[string(key)] = interval{r.Time(), r.Time(), r.Truth()}
+		return r.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("addresses of %s: %w", host, err)
+	}
+	o.hosts[host] = all
+	return all, nil
+}

@@ -1,0 +1,190 @@
+package route
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
+)
+
+// Keys of the state, all under the empty host: "k", the time until which a record is
+// kept in 8 bytes, 8 bytes of a hash of what it is, and whose it may be: "a" and an
+// address, or "i" and an instance. The value is the record's envelope, for the host
+// nobody.
+const (
+	keptKey = "k"
+	whoAt   = 1 + 8 + 8
+	nobody  = enrich.Host("?")
+)
+
+// kept is the records that wait for their host, as they are found again.
+type kept struct {
+	by      map[string][]entry // by whose they may be
+	bytes   int64
+	changes uint64 // of the facts when the records were last looked through
+	looked  time.Time
+}
+
+// entry is a record in the state.
+type entry struct {
+	key   string
+	bytes int64
+}
+
+func addressOf(addr netip.Addr) string  { return "a" + addr.String() }
+func instanceOf(instance string) string { return "i" + instance }
+func (e entry) until() (t time.Time) {
+	return time.Unix(0, int64(binary.BigEndian.Uint64([]byte(e.key[1:9])))).UTC()
+}
+func (r *Router) overdue(e entry) bool   { return r.now.After(e.until()) }
+func (k *kept) add(who string, e entry)  { k.by[who] = append(k.by[who], e); k.bytes += e.bytes }
+func (k *kept) gone(e entry)             { k.bytes -= e.bytes }
+func weight(key string, value int) int64 { return int64(len(key) + value + 96) }
+
+// load finds again what is kept in the state.
+func (r *Router) load() error {
+	r.kept = kept{by: map[string][]entry{}}
+	return wrap(r.state.Scan("", []byte(keptKey), func(key, value []byte) error {
+		if len(key) <= whoAt {
+			return fmt.Errorf("key %x is too short", key)
+		}
+		r.kept.add(string(key[whoAt:]), entry{string(key), weight(string(key), len(value))})
+		return nil
+	}))
+}
+
+// keep keeps a record until it is known whose it is.
+func (r *Router) keep(who string, s *enrich.Side) error {
+	s.Host = nobody
+	value, err := s.Append(nil)
+	if err != nil {
+		return wrap(err)
+	}
+	end := byte('o')
+	if s.Responder {
+		end = 'r'
+	}
+	sum := sha256.Sum256(append([]byte(s.Source), end))
+	key := binary.BigEndian.AppendUint64([]byte(keptKey), uint64(r.clock(s).Add(r.cfg.Wait).UnixNano()))
+	key = append(append(key, sum[:8]...), who...)
+	e := entry{string(key), weight(string(key), len(value))}
+	if r.kept.bytes+e.bytes > r.cfg.MaxBytes {
+		r.count[noRoom]++
+		return nil
+	}
+	r.kept.add(who, e)
+	r.count[kepts]++
+	return wrap(r.state.Put("", key, value))
+}
+
+// clock is the partition's time, or the record's where no broker tells one.
+func (r *Router) clock(s *enrich.Side) time.Time {
+	if r.now.IsZero() {
+		return s.Time
+	}
+	return r.now
+}
+
+// lookEvery is how often, by the broker's time, old records are looked for.
+const lookEvery = time.Minute
+
+// OnIdle sends what was kept and has a host now, and gives up what waited too long.
+func (r *Router) OnIdle(out *enrich.Out) error {
+	changes := r.facts.Owners.Changes()
+	due := r.now.Sub(r.kept.looked) >= lookEvery
+	if len(r.kept.by) == 0 || changes == r.kept.changes && !due {
+		return nil
+	}
+	r.kept.changes, r.kept.looked = changes, r.now
+	for who, all := range r.kept.by {
+		left, err := r.look(who, all, out)
+		if err != nil {
+			return err
+		}
+		if len(left) == 0 {
+			delete(r.kept.by, who)
+		} else {
+			r.kept.by[who] = left
+		}
+	}
+	return nil
+}
+
+// look takes what may be somebody's on, and returns what still waits.
+func (r *Router) look(who string, all []entry, out *enrich.Out) (left []entry, err error) {
+	known := r.knows(who)
+	for _, e := range all {
+		sent := false
+		if known {
+			if sent, err = r.resolve(who, e, out); err != nil {
+				return nil, err
+			}
+		}
+		if !sent && !r.overdue(e) {
+			left = append(left, e)
+			continue
+		}
+		if !sent {
+			r.count[unknown]++
+		}
+		r.kept.gone(e)
+		if err := r.state.Delete("", []byte(e.key)); err != nil {
+			return nil, wrap(err)
+		}
+	}
+	return left, nil
+}
+
+// knows tells whether anything is known of whose that is.
+func (r *Router) knows(who string) bool {
+	if id, ok := strings.CutPrefix(who, "i"); ok {
+		_, known := r.facts.Owners.Instance(id)
+		return known
+	}
+	addr, err := netip.ParseAddr(who[1:])
+	return err == nil && r.facts.Owners.Knows(addr)
+}
+
+// resolve sends a kept record on, if its host is known.
+func (r *Router) resolve(who string, e entry, out *enrich.Out) (sent bool, err error) {
+	value, err := r.state.Get("", []byte(e.key))
+	if err != nil || value == nil {
+		return err == nil, wrap(err)
+	}
+	s, err := enrich.ReadSide(value)
+	if err != nil {
+		return false, wrap(err)
+	}
+	owners := r.ownersOf(who, s.Time)
+	if len(owners) == 0 {
+		return false, nil
+	}
+	r.count[found]++
+	return true, r.deliver(s, owners, out)
+}
+
+func (r *Router) ownersOf(who string, at time.Time) []owner.Place {
+	if id, ok := strings.CutPrefix(who, "i"); ok {
+		if p, known := r.facts.Owners.Instance(id); known {
+			return []owner.Place{p}
+		}
+		return nil
+	}
+	addr, err := netip.ParseAddr(who[1:])
+	if err != nil {
+		return nil
+	}
+	return r.facts.Owners.Owners(addr, at)
+}
+
+func wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("route: %w", err)
+}

@@ -1,0 +1,227 @@
+package route_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
+	"github.com/stackjoin/stackjoin/pkg/enrich/route"
+	"github.com/stackjoin/stackjoin/pkg/enrich/state"
+	"github.com/stackjoin/stackjoin/pkg/event"
+)
+
+const t0 = 1_760_000_000
+
+func at(second int) time.Time { return time.Unix(t0+int64(second), 0).UTC() }
+
+// world is a pipeline of stage 1 with what it was told and what it tells.
+type world struct {
+	*testing.T
+	cfg    route.Config
+	facts  *route.Facts
+	state  *state.Memory
+	p      *enrich.Pipeline
+	offset int64
+	counts map[string]int64
+}
+
+func newWorld(t *testing.T, cfg route.Config) *world {
+	cfg.CloudTrail, cfg.Rows = []string{"cloudtrail"}, []string{"foreign"}
+	w := &world{T: t, cfg: cfg, facts: route.NewFacts(nil), state: state.NewMemory(), counts: map[string]int64{}}
+	w.restart()
+	return w
+}
+
+func (w *world) restart() {
+	r, err := route.New(w.cfg, w.facts, w.state)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.p = enrich.NewPipeline(event.NewLenses(), []enrich.Operator{r}, nil)
+	w.p.Route(r)
+}
+
+// owns states that a host had an address from then on.
+func (w *world) owns(host, addr string, second int) {
+	f := owner.Fact{Kind: owner.HostAddress, Host: enrich.Host(host), Partition: int32(len(host)), Address: netip.MustParseAddr(addr), From: at(second), To: at(second)}
+	w.learn(&f)
+}
+
+func (w *world) learn(f *owner.Fact) {
+	o, err := f.Output()
+	if err == nil {
+		err = w.facts.Learn(o.Value)
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// take hands a record in and returns what came out, a word for each.
+func (w *world) take(topic, value string, second int) []string {
+	w.Helper()
+	w.offset++
+	var out enrich.Out
+	in := enrich.Input{Value: []byte(value), Sensor: topic == "sensor", Position: enrich.Position{Topic: topic, Offset: w.offset}, Appended: at(second)}
+	if err := w.p.Process(context.Background(), in, &out); err != nil {
+		w.Fatal(err)
+	}
+	return w.words(&out)
+}
+
+func (w *world) idle() []string {
+	w.Helper()
+	var out enrich.Out
+	if err := w.p.OnIdle(context.Background(), &out); err != nil {
+		w.Fatal(err)
+	}
+	return w.words(&out)
+}
+
+func (w *world) words(out *enrich.Out) (all []string) {
+	w.Helper()
+	for _, o := range out.Outputs {
+		word := o.Stream.String()
+		if o.Stream == enrich.Sides {
+			s, err := enrich.ReadSide(o.Value)
+			if err != nil {
+				w.Fatal(err)
+			}
+			word = fmt.Sprintf("%s->%s/%d", s.Kind, s.Host, o.Partition)
+			if s.Responder {
+				word += " responder"
+			}
+			if s.Shared {
+				word += " shared"
+			}
+		}
+		all = append(all, word)
+	}
+	for what, n := range w.p.TakeStats().Routed {
+		w.counts[what] += n
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (w *world) want(got []string, want ...string) {
+	w.Helper()
+	if !slices.Equal(got, want) {
+		w.Errorf("came out: %q, want %q", got, want)
+	}
+}
+
+func conn(from, to string, second int) string {
+	return fmt.Sprintf(`{"_path":"conn","ts":%d,"uid":"C","id.orig_h":%q,"id.orig_p":4000,"id.resp_h":%q,"id.resp_p":443,"conn_state":"SF"}`, t0+second, from, to)
+}
+
+func TestARecordGoesToTheHostsAtItsEnds(t *testing.T) {
+	w := newWorld(t, route.Config{})
+	w.owns("aa", "10.0.0.1", 0)
+	w.owns("b", "10.0.0.2", 0)
+	w.owns("ccc", "10.0.0.3", 0)
+	w.owns("dddd", "10.0.0.3", 0)
+	w.want(w.take("sensor", conn("10.0.0.1", "198.51.100.7", 1), 2), "enriched", "sensor->aa/2")
+	w.want(w.take("sensor", conn("10.0.0.1", "10.0.0.2", 1), 2), "enriched", "sensor->aa/2", "sensor->b/1 responder")
+	w.want(w.take("sensor", conn("198.51.100.7", "10.0.0.3", 1), 2), "enriched", "sensor->ccc/3 responder shared", "sensor->dddd/4 responder shared")
+	w.want(w.take("sensor", conn("127.0.0.1", "127.0.0.1", 1), 2), "enriched")
+	w.want(w.take("sensor", `{"_path":"files","ts":1}`, 2), "enriched")
+	w.want(w.take("sensor", `no record`, 2), "deadletter")
+	if w.counts["kept"] != 0 {
+		t.Errorf("%v", w.counts)
+	}
+}
+
+// A record of a host that nobody knows yet goes there when it is known, once, also
+// after a restart.
+func TestARecordWaitsForItsHost(t *testing.T) {
+	w := newWorld(t, route.Config{})
+	w.want(w.take("sensor", conn("10.0.0.1", "198.51.100.7", 10), 11), "enriched")
+	w.want(w.take("sensor", conn("203.0.113.1", "198.51.100.7", 10), 11), "enriched") // either may be ours
+	w.want(w.idle())
+	w.owns("b", "10.0.0.9", 10) // of another
+	w.want(w.idle())
+	w.restart()
+	w.owns("aa", "10.0.0.1", 5)
+	w.owns("ccc", "203.0.113.1", 5)
+	w.want(w.idle(), "sensor->aa/2", "sensor->ccc/3")
+	w.owns("aa", "10.0.0.1", 6)
+	w.want(w.idle())
+	if w.counts["kept"] != 3 || w.counts["found"] != 2 {
+		t.Errorf("%v", w.counts)
+	}
+}
+
+func TestWhatIsKeptIsBoundedAndCounted(t *testing.T) {
+	w := newWorld(t, route.Config{Wait: time.Minute, MaxBytes: 3000})
+	for i := range 10 {
+		w.take("sensor", conn(fmt.Sprintf("10.0.0.%d", i), "198.51.100.7", 10), 11)
+	}
+	kept := w.counts["kept"]
+	if kept == 0 || kept+w.counts["no_room"] != 10 {
+		t.Errorf("%v", w.counts)
+	}
+	w.take("sensor", `{"_path":"files","ts":1}`, 100)
+	w.idle()
+	if w.counts["unknown"] != kept {
+		t.Errorf("%v, want what was kept given up", w.counts)
+	}
+	w.owns("aa", "10.0.0.1", 5)
+	w.want(w.idle())
+	empty := true
+	if err := w.state.Scan("", []byte("k"), func(_, _ []byte) error { empty = false; return nil }); err != nil || !empty {
+		t.Errorf("the state still keeps some: %v", err)
+	}
+}
+
+func TestRowsGoToTheirHostsPartition(t *testing.T) {
+	w := newWorld(t, route.Config{})
+	const row = `{"name":"q","hostIdentifier":"%s","columns":{"a":"%s"},"action":"added"}`
+	w.want(w.take("foreign", fmt.Sprintf(row, "h", "x"), 1), "row->h/-1")
+	w.want(w.take("foreign", fmt.Sprintf(row, "h", "\xff"), 1), "row->h/-1")
+	w.want(w.take("foreign", fmt.Sprintf(row, "", "x"), 1), "enriched")
+	w.want(w.take("foreign", `no row`, 1), "deadletter")
+	if w.counts["rekeyed"] != 2 || w.counts["hostless"] != 2 {
+		t.Errorf("%v", w.counts)
+	}
+}
+
+const call = `{"eventVersion":"1.11","eventTime":"2026-11-23T10:00:00Z","eventSource":"s3.amazonaws.com","eventName":"ListBuckets","eventID":"%s","recipientAccountId":"111122223333",` +
+	`"userIdentity":{"type":"AssumedRole","principalId":"AROA:i-0123456789abcdef0","arn":"arn:aws:sts::111122223333:assumed-role/web/i-0123456789abcdef0","accountId":"111122223333"%s}}`
+
+const issued = `,"inScopeOf":{"issuerType":"AWS::EC2::Instance","credentialsIssuedTo":"arn:aws:ec2:us-east-1:111122223333:instance/i-0123456789abcdef0"}`
+
+// Copies are told once while they may come; a session named like an instance proves
+// nothing; a list holds several records.
+func TestAPICallsAreToldOnceAndGoToTheProvedHost(t *testing.T) {
+	w := newWorld(t, route.Config{})
+	w.learn(&owner.Fact{Kind: owner.HostInstance, Host: "aa", Partition: 2, Instance: "i-0123456789abcdef0"})
+	one, two := fmt.Sprintf(call, "1", issued), fmt.Sprintf(call, "2", "")
+	w.want(w.take("cloudtrail", `{"Records":[`+one+`,`+two+`]}`, 1), "cloudtrail", "cloudtrail", "cloudtrail->aa/2")
+	w.restart()
+	w.want(w.take("cloudtrail", one, 2))
+	w.want(w.take("cloudtrail", `{"Records":[`+two+`,`, 2), "deadletter")
+	w.take("cloudtrail", fmt.Sprintf(call, "3", issued), 2+25*3600)
+	w.want(w.take("cloudtrail", one, 3+25*3600), "cloudtrail", "cloudtrail->aa/2")
+	if w.counts["duplicate"] != 2 {
+		t.Errorf("%v", w.counts)
+	}
+}
+
+// What a record states is a fact of the topic, and known to the records after it.
+func TestAPICallsStateFacts(t *testing.T) {
+	w := newWorld(t, route.Config{})
+	launch := strings.Replace(fmt.Sprintf(call, "1", ""), `"eventName":"ListBuckets"`,
+		`"eventName":"RunInstances","eventSource":"ec2.amazonaws.com","responseElements":{"instancesSet":{"items":[{"instanceId":"i-0123456789abcdef0","imageId":"ami-1"}]}}`, 1)
+	launch = strings.Replace(launch, `"eventSource":"s3.amazonaws.com",`, "", 1)
+	got := w.take("cloudtrail", launch, 1)
+	if !slices.Contains(got, "facts") {
+		t.Errorf("%q", got)
+	}
+}
