@@ -15,6 +15,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/metrics"
 	"github.com/stackjoin/stackjoin/internal/version"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 )
@@ -65,11 +66,18 @@ func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log
 	kafka.AcceptStateLoss, kafka.Monitor = acceptLoss, meter
 	feeds.loaded = meter.Feeds
 	meter.Feeds(feeds.report)
+	places, problems := geo.Open(cfg.Geo)
+	for _, err := range problems {
+		log.Error("geo database not loaded: events that would ask it have the gap geo_unavailable", "error", err)
+	}
 	group, ctx := errgroup.WithContext(ctx)
+	if places != nil {
+		group.Go(func() error { return places.Run(ctx, log) })
+	}
 	group.Go(func() error { return feeds.reload(ctx, store) })
 	group.Go(func() error { return metrics.Serve(ctx, cfg.Metrics, meter, log) })
 	group.Go(func() error {
-		return stream.RunKafka(ctx, kafka, cfg.Members(), stream.Job{Build: pipelines(cfg, store), Observe: meter.Observe, Status: meter.Status, Log: log})
+		return stream.RunKafka(ctx, kafka, cfg.Members(), stream.Job{Build: pipelines(cfg, store, places), Observe: meter.Observe, Status: meter.Status, Log: log})
 	})
 	log.Info("enricher started", "version", version.String(), "group", cfg.Group, "inputs", cfg.Inputs.Results,
 		"sessions", cfg.Members(), "delivery", cfg.Delivery, "feeds", len(cfg.Feeds))
@@ -100,8 +108,8 @@ func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig
 }
 
 // pipelines makes what each partition's rows are taken through.
-func pipelines(cfg *enricherconf.Config, store *reputation.Store) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
-	builder := joins.NewBuilder(cfg, store)
+func pipelines(cfg *enricherconf.Config, store *reputation.Store, places *geo.Store) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
+	builder := joins.NewBuilder(cfg, store, places)
 	return func(p stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
 		return builder.Build(p.Topic+"/"+strconv.Itoa(int(p.ID)), state)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/metrics"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
+	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
 	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/state"
@@ -33,6 +34,7 @@ type Config struct {
 	Joins        Joins            `yaml:"joins"`
 	Telemetry    Telemetry        `yaml:"telemetry"`
 	Feeds        []Feed           `yaml:"feeds" doc:"Reputation feeds. Without any, no event is matched."`
+	Geo          geo.Config       `yaml:"geo"`
 	Findings     Findings         `yaml:"findings"`
 	Suppressions []Suppression    `yaml:"suppressions" doc:"Matches that nobody is to be told of. Their findings are written with the status suppressed."`
 	Lenses       []Lens           `yaml:"lenses" doc:"What the rows of your own tables and queries mean. The first that fits a row is taken, before those built in."`

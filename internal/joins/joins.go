@@ -8,6 +8,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
+	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
 	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
 	"github.com/stackjoin/stackjoin/pkg/enrich/policy"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
@@ -23,9 +24,13 @@ type Builder struct {
 }
 
 // NewBuilder returns a Builder of pipelines as cfg wants them, which share the feeds
-// in store.
-func NewBuilder(cfg *enricherconf.Config, store *reputation.Store) *Builder {
-	return &Builder{cfg: cfg, lenses: event.NewLenses(cfg.CustomLenses()...), lookups: []enrich.Enricher{reputation.New(store)}}
+// in store and the databases of countries and networks in places, nil for none.
+func NewBuilder(cfg *enricherconf.Config, store *reputation.Store, places *geo.Store) *Builder {
+	b := &Builder{cfg: cfg, lenses: event.NewLenses(cfg.CustomLenses()...), lookups: []enrich.Enricher{reputation.New(store)}}
+	if places != nil {
+		b.lookups = append(b.lookups, places)
+	}
+	return b
 }
 
 // Build returns the pipeline of one partition, which findings about it name: a guard,

@@ -76,6 +76,9 @@ type Event struct {
 	// own is room for Process, used again for the next event.
 	own *Process
 
+	// RemoteLocation and LocalLocation are where the two ends are.
+	RemoteLocation, LocalLocation Location
+
 	// What the joins answered.
 	Process  *Process
 	Session  *Session
@@ -187,7 +190,7 @@ func (e *Event) AddGap(question, reason string) {
 // Gap is what could not be known about an event, and why.
 type Gap struct {
 	// Question names what was asked: "process", "command_line", "ancestry",
-	// "reputation", "matches", "name", "names", "delivery", "kind".
+	// "reputation", "geo", "matches", "name", "names", "delivery", "kind".
 	Question string
 	// Reason is a fixed word of the output's vocabulary (docs/enriched.md).
 	Reason string
@@ -203,6 +206,7 @@ const (
 	ParentUnknown   = "parent_unknown"   // an ancestor's start was not seen
 	ParentEvicted   = "parent_evicted"   // the same, but the host had so many processes that some were given up
 	FeedUnavailable = "feed_unavailable" // a feed never loaded
+	GeoUnavailable  = "geo_unavailable"  // a database of countries or networks never loaded
 	HostUnknown     = "host_unknown"     // the row does not say which host it is from
 	MatchesCut      = "matches_cut"      // more indicators were met than an event carries
 	NamesCut        = "names_cut"        // more names resolved to the address than an event carries

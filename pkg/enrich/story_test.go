@@ -21,7 +21,7 @@ func pipelineFor(t *testing.T, s *story.Story) *enrich.Pipeline {
 		t.Fatal(err)
 	}
 	cfg.Joins.Emit, cfg.Lenses = s.Emit, s.Lenses
-	p, err := joins.NewBuilder(cfg, reputation.NewStore(nil)).Build("rows/0", func(string) enrich.State { return state.NewMemory() })
+	p, err := joins.NewBuilder(cfg, reputation.NewStore(nil), nil).Build("rows/0", func(string) enrich.State { return state.NewMemory() })
 	if err != nil {
 		t.Fatal(err)
 	}
