@@ -54,7 +54,7 @@ func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log
 	if err != nil {
 		return err
 	}
-	feeds := feedKeeper{feeds: cfg.FeedList(), loader: reputation.Loader{Dir: cfg.State.Dir, Header: cfg.Header}, log: log}
+	feeds := feedKeeper{feeds: cfg.FeedList(), loader: reputation.Loader{Dir: cfg.State.Dir, Keep: cfg.Retro.Window.Std(), Header: cfg.Header}, log: log}
 	store, err := feeds.load(ctx)
 	if err != nil {
 		return err

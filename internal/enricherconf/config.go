@@ -34,6 +34,7 @@ type Config struct {
 	Joins        Joins            `yaml:"joins"`
 	Telemetry    Telemetry        `yaml:"telemetry"`
 	Feeds        []Feed           `yaml:"feeds" doc:"Reputation feeds. Without any, no event is matched."`
+	Retro        Retro            `yaml:"retro"`
 	Geo          geo.Config       `yaml:"geo"`
 	Findings     Findings         `yaml:"findings"`
 	Suppressions []Suppression    `yaml:"suppressions" doc:"Matches that nobody is to be told of. Their findings are written with the status suppressed."`
@@ -79,6 +80,11 @@ type Joins struct {
 	NamesMaxPerHost   int             `yaml:"names_max_per_host" default:"8192" doc:"Addresses with names remembered per host; those that end first go first."`
 }
 
+// Retro says how far back what feeds learn is looked for.
+type Retro struct {
+	Window config.Duration `yaml:"window" default:"24h" doc:"How long an indicator that a feed no longer lists still matches events from before it left."`
+}
+
 // Telemetry says what is expected of the hosts that send.
 type Telemetry struct {
 	Heartbeat config.Duration `yaml:"heartbeat" default:"5m" doc:"Time between two heartbeats, as logger-ext's key of that name has it. A host that sent some and then nothing for three times that is told as host_silent."`
@@ -110,6 +116,7 @@ func (c *Config) Validate() []config.Problem {
 	add(c.Joins.NamesMaxPerHost < 1, "joins.names_max_per_host", "must be at least 1")
 	add(c.Telemetry.Heartbeat <= 0, "telemetry.heartbeat", "must be more than 0")
 	add(c.Telemetry.RowWait <= 0, "telemetry.row_wait", "must be more than 0")
+	add(c.Retro.Window < 0, "retro.window", "must not be negative")
 	add(c.Findings.MaxPerHour < 1, "findings.max_per_hour", "must be at least 1")
 	for _, topic := range c.Inputs.Results {
 		add(topic == c.Outputs.Enriched, "outputs.enriched", "is also an input: the enricher would read what it writes")

@@ -290,6 +290,8 @@ func (w *writer) verdict(t *Threat) {
 	if t.BeforeValidFrom {
 		w.truth("before_valid_from", true)
 	}
+	w.time("first_seen_here", t.FirstSeenHere)
+	w.time("delisted", t.Delisted)
 	w.text("suppressed_by", t.SuppressedBy)
 	w.text("downgraded_by", t.DowngradedBy)
 	w.texts("labels", t.Labels)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/maphash"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 
 // Index holds the indicators of all feeds. It does not change, so any number of
 // goroutines may ask it at once. The zero Index has no feeds.
+//
+// What only hits read may lie in a file that is read as memory, which ends with the
+// Index: methods hold on to it until they are done.
 //
 // Lookups append what they find to dst, without Field and Atomic, and leave it
 // alone when they find nothing; then they allocate nothing. Matches of narrower
@@ -67,7 +71,9 @@ func (x *Index) Address(dst []enrich.Threat, a netip.Addr, port uint16, at time.
 	for _, t := range x.tables {
 		hits = t.address(hits, a, port, at)
 	}
-	return appendThreats(dst, hits, false, at)
+	dst = appendThreats(dst, hits, false, at)
+	runtime.KeepAlive(x)
+	return dst
 }
 
 // Domain looks up a name and the names above it, as far as names of two labels.
@@ -91,7 +97,9 @@ func (x *Index) Host(dst []enrich.Threat, name []byte, port uint16, at time.Time
 		hits = x.key(hits, key, how, port, at)
 		key = key[bytes.IndexByte(key, '.')+1:]
 	}
-	return appendThreats(dst, hits, false, at)
+	dst = appendThreats(dst, hits, false, at)
+	runtime.KeepAlive(x)
+	return dst
 }
 
 // URL looks up a URL with a scheme, as a whole; its host is another question.
@@ -117,7 +125,9 @@ func (x *Index) Hash(dst []enrich.Threat, text []byte, at time.Time) []enrich.Th
 
 func (x *Index) whole(dst []enrich.Threat, key []byte, at time.Time) []enrich.Threat {
 	var buf [8]hit
-	return appendThreats(dst, x.key(buf[:0], key, howExact, 0, at), false, at)
+	dst = appendThreats(dst, x.key(buf[:0], key, howExact, 0, at), false, at)
+	runtime.KeepAlive(x)
+	return dst
 }
 
 func (x *Index) key(hits []hit, key []byte, how string, port uint16, at time.Time) []hit {
@@ -145,7 +155,9 @@ func (x *Index) Fingerprint(dst []enrich.Threat, k feed.Kind, text []byte, at ti
 // patterns.
 func (x *Index) Path(dst []enrich.Threat, path []byte, at time.Time) []enrich.Threat {
 	var buf [8]hit
-	return appendThreats(dst, x.path(buf[:0], path, at), false, at)
+	dst = appendThreats(dst, x.path(buf[:0], path, at), false, at)
+	runtime.KeepAlive(x)
+	return dst
 }
 
 func (x *Index) path(hits []hit, path []byte, at time.Time) []hit {
@@ -190,7 +202,9 @@ func (x *Index) Value(dst []enrich.Threat, column string, text []byte, at time.T
 			hits = t.key(hits, hash, key, howExact, 0, at)
 		}
 	}
-	return appendThreats(dst, hits, false, at)
+	dst = appendThreats(dst, hits, false, at)
+	runtime.KeepAlive(x)
+	return dst
 }
 
 // Columns are those that a feed's values are compared with, each once.
@@ -202,6 +216,8 @@ type Size struct {
 	Addresses, Keys            int
 	AddressBytes, KeyBytes     int
 	TextBytes, ProvenanceBytes int
+	// OnDisk is what of the last two is in files, not in memory.
+	OnDisk int
 }
 
 // Size measures the Index.
@@ -212,7 +228,10 @@ func (x *Index) Size() (s Size) {
 		s.Keys += len(t.keys.hashes)
 		s.KeyBytes += 4*cap(t.keys.root) + 12*cap(t.keys.hashes)
 		s.TextBytes += cap(t.keys.texts)
-		s.ProvenanceBytes += 8*t.entries() + detailBytes*cap(t.details) + cap(t.words)
+		if t.disk != nil {
+			s.OnDisk += len(t.disk.data)
+		}
+		s.ProvenanceBytes += 8*t.all() + identBytes*cap(t.idents) + detailBytes*cap(t.details) + cap(t.words)
 	}
 	return s
 }
