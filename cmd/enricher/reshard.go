@@ -69,7 +69,7 @@ func (f *reshardFlags) run(ctx context.Context, std streams) error {
 		Connection: kafka.Connection, From: f.from, To: cfg.Group,
 		FromState: (&enricherconf.Config{Group: f.from}).StateTopic(), ToState: kafka.StateTopic, Inputs: kafka.Inputs,
 		// Feeds are asked when the new group starts, of what waits then.
-		Build: pipelines(cfg, reputation.NewStore(nil), nil), Dir: dir, Apply: f.apply,
+		Build: pipelines(cfg, reputation.NewStore(nil), nil, false), Dir: dir, Apply: f.apply,
 	})
 	if err != nil {
 		return err

@@ -77,7 +77,7 @@ func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log
 	group.Go(func() error { return feeds.reload(ctx, store) })
 	group.Go(func() error { return metrics.Serve(ctx, cfg.Metrics, meter, log) })
 	group.Go(func() error {
-		return stream.RunKafka(ctx, kafka, cfg.Members(), stream.Job{Build: pipelines(cfg, store, places), Observe: meter.Observe, Status: meter.Status, Log: log})
+		return stream.RunKafka(ctx, kafka, cfg.Members(), stream.Job{Build: pipelines(cfg, store, places, true), Observe: meter.Observe, Status: meter.Status, Log: log})
 	})
 	log.Info("enricher started", "version", version.String(), "group", cfg.Group, "inputs", cfg.Inputs.Results,
 		"sessions", cfg.Members(), "delivery", cfg.Delivery, "feeds", len(cfg.Feeds))
@@ -107,9 +107,13 @@ func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig
 	}, nil
 }
 
-// pipelines makes what each partition's rows are taken through.
-func pipelines(cfg *enricherconf.Config, store *reputation.Store, places *geo.Store) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
+// pipelines makes what each partition's rows are taken through. lookBack has them find
+// what was met before the feeds knew of it.
+func pipelines(cfg *enricherconf.Config, store *reputation.Store, places *geo.Store, lookBack bool) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
 	builder := joins.NewBuilder(cfg, store, places)
+	if lookBack {
+		builder.LookBack(store)
+	}
 	return func(p stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
 		return builder.Build(p.Topic+"/"+strconv.Itoa(int(p.ID)), state)
 	}

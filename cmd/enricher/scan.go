@@ -110,7 +110,7 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	session.AddSensors(f.sensors)
 	s.session = session
 	err = stream.Run(ctx, session, stream.Job{
-		Build:   pipelines(cfg, reputation.NewStore(index), places),
+		Build:   pipelines(cfg, reputation.NewStore(index), places, false),
 		Observe: s.observe,
 		Log:     slog.New(slog.DiscardHandler),
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich/policy"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
+	"github.com/stackjoin/stackjoin/pkg/enrich/retro"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
@@ -21,6 +22,7 @@ type Builder struct {
 	cfg     *enricherconf.Config
 	lenses  *event.Lenses
 	lookups []enrich.Enricher
+	feeds   *reputation.Store // of those that look in what has passed; nil for none
 }
 
 // NewBuilder returns a Builder of pipelines as cfg wants them, which share the feeds
@@ -31,6 +33,14 @@ func NewBuilder(cfg *enricherconf.Config, store *reputation.Store, places *geo.S
 		b.lookups = append(b.lookups, places)
 	}
 	return b
+}
+
+// LookBack has the pipelines find what was met before the feeds knew of it, where the
+// configuration does not switch that off. It is called before Build.
+func (b *Builder) LookBack(store *reputation.Store) {
+	if b.cfg.Retro.Window > 0 {
+		b.feeds, b.lookups[0] = store, reputation.NewObserving(store)
+	}
 }
 
 // Build returns the pipeline of one partition, which findings about it name: a guard,
@@ -50,5 +60,12 @@ func (b *Builder) Build(partition string, state func(operator string) enrich.Sta
 	p.Guard(books)
 	p.Judge(judge)
 	p.Wait(b.cfg.Waiting(), state("pipeline"))
+	if b.feeds != nil {
+		watch, err := retro.New(retro.Config{Window: b.cfg.Retro.Window.Std(), Feeds: func() retro.Feeds { return b.feeds.Current() }}, state("retro"))
+		if err != nil {
+			return nil, err
+		}
+		p.Retro(watch)
+	}
 	return p, nil
 }

@@ -70,6 +70,9 @@ type Event struct {
 	// Learned is what the event taught a join: whoever waits for that is asked
 	// about again. Joins set it in OnEvent.
 	Learned Learned
+	// Sought are 64-bit hashes of what lookups asked about, where they were told to note
+	// it. A row that meets an indicator has one that the indicator has.
+	Sought []uint64
 	// asked are the pids that joins looked for, one bit for each of 64 classes.
 	asked uint64
 

@@ -47,7 +47,7 @@ func (x *Index) Explain(text string, at time.Time) (all []Answer) {
 		e.key(k, value)
 	}
 	if schemeLen(value) == 0 && x.paths() && bytes.ContainsAny(value, `/\.`) {
-		e.add(feed.Path, text, x.path(nil, value, at), "")
+		e.add(feed.Path, text, x.path(nil, value, at, nil), "")
 	}
 	for _, column := range x.columns {
 		if got := x.Value(nil, column, value, at); len(got) > 0 {

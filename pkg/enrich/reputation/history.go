@@ -73,7 +73,9 @@ type past struct {
 }
 
 // pastOf is what a table knows, for the next load of the same feed.
-func pastOf(t *table) *past { return &past{idents: t.idents, gone: t.gone, loaded: t.loaded.Unix(), table: t} }
+func pastOf(t *table) *past {
+	return &past{idents: t.idents, gone: t.gone, loaded: t.loaded.Unix(), table: t}
+}
 
 // history is what one load has to know to go on with a feed's past.
 type history struct {
@@ -226,6 +228,7 @@ func (b *builder) goOn(h history, generation string, at time.Time) *table {
 	t.delisted = delisted
 	if h.before != nil {
 		t.identify(before, uint32(now))
+		t.fresh = &fresh{}
 	}
 	return t
 }

@@ -98,8 +98,11 @@ func (h *hit) threat(at time.Time) enrich.Threat {
 		Provenance: cmp.Or(m.document, filepath.Base(t.feed.where())) + ":" + strconv.FormatUint(uint64(h.row.line), 10),
 	}
 	out.Delisted = timeOf(d.gone)
+	if len(t.idents) > 0 {
+		out.Since = timeOf(t.seen(h.ident()))
+	}
 	if t.told {
-		out.FirstSeenHere = timeOf(t.seen(h.ident()))
+		out.FirstSeenHere = out.Since
 	}
 	out.BeforeValidFrom = m.from != 0 && !at.IsZero() && at.Unix() < m.from
 	if m.tags != "" || m.name != "" {

@@ -44,6 +44,8 @@ type table struct {
 	gone     []departed
 	delisted int
 	told     bool
+	// fresh are lists of what is new, once asked for.
+	fresh *fresh
 	// disk holds what toDisk moved, nil where all is in memory.
 	disk  *mapped
 	paths bool // whether there are paths among the keys or globs
