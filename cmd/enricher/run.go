@@ -62,6 +62,11 @@ func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log
 	if err := stream.CheckKafka(ctx, kafka); err != nil {
 		return err
 	}
+	if window := cfg.Retro.Window.Std(); window > 0 && len(cfg.Feeds) > 0 {
+		for _, warning := range stream.CheckRetention(ctx, kafka, window) {
+			log.Warn("retro", "warning", warning)
+		}
+	}
 	meter := metrics.New()
 	kafka.AcceptStateLoss, kafka.Monitor = acceptLoss, meter
 	feeds.loaded = meter.Feeds

@@ -73,6 +73,8 @@ type Event struct {
 	// Sought are 64-bit hashes of what lookups asked about, where they were told to note
 	// it. A row that meets an indicator has one that the indicator has.
 	Sought []uint64
+	// SoughtIn is the index of feeds that was asked.
+	SoughtIn any
 	// asked are the pids that joins looked for, one bit for each of 64 classes.
 	asked uint64
 

@@ -135,7 +135,7 @@ func (r *record) status() finding.Status {
 func (r *record) add(h *hit) (changed bool) {
 	at := slices.IndexFunc(r.counted, func(c uint64) bool { return c|1 == h.event|1 })
 	switch {
-	case !h.again && !(h.retro && at >= 0):
+	case !h.again && (!h.retro || at < 0):
 		r.count(h)
 		r.retro = r.retro || h.retro
 		changed = true

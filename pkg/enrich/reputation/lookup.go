@@ -25,8 +25,8 @@ type Lookup struct {
 // New returns a Lookup that asks store's Index of the moment.
 func New(store *Store) *Lookup { return &Lookup{store: store} }
 
-// NewObserving returns a Lookup that also notes in each event's Sought what it asked
-// about, for who looks in what has passed later.
+// NewObserving returns a Lookup that also notes in each event's Sought and SoughtIn what
+// it asked about, and which Index, for who looks in what has passed later.
 func NewObserving(store *Store) *Lookup { return &Lookup{store, true} }
 
 // Name is "reputation".
@@ -38,7 +38,7 @@ func (l *Lookup) Name() string { return "reputation" }
 func (l *Lookup) Enrich(_ context.Context, e *enrich.Event) error {
 	q := question{index: l.store.Current(), event: e}
 	if l.observe {
-		q.seen = (*Sought)(&e.Sought)
+		q.seen, e.SoughtIn = (*Sought)(&e.Sought), q.index
 	}
 	var buf [1024]byte
 	q.remote(buf[:0])

@@ -39,8 +39,10 @@ type load struct {
 
 // at is when the feed's load was that the rows were asked of; 0 for a feed that was
 // not there.
-func (b *bucket) at(feed string) int64 {
-	for _, l := range b.asked {
+func (b *bucket) at(feed string) int64 { return atOf(b.asked, feed) }
+
+func atOf(loads []load, feed string) int64 {
+	for _, l := range loads {
 		if l.feed == feed {
 			return l.at
 		}

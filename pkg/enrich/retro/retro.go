@@ -58,16 +58,15 @@ type Watch struct {
 	next    uint64 // number of the next bucket
 	changed bool   // the open one, since the last Flush
 	newest  time.Time
-	// before is what was in use before the event under way was asked about.
-	before Feeds
-	sweep  *sweep
-	now    func() time.Time
+	asked   Feeds // what the open bucket's rows were asked of last
+	sweep   *sweep
+	now     func() time.Time
 }
 
 // New returns a Watch over what its State has of the partition. An error is the
 // State's.
 func New(cfg Config, state enrich.State) (*Watch, error) {
-	w := &Watch{cfg: cfg, state: state, before: cfg.Feeds(), now: time.Now}
+	w := &Watch{cfg: cfg, state: state, now: time.Now}
 	err := state.Scan("", []byte{bucketKey}, func(key, value []byte) error {
 		if len(key) != 9 {
 			return fmt.Errorf("%x is no key of a bucket", key)
@@ -101,7 +100,11 @@ func (w *Watch) Observe(e *enrich.Event) error {
 	if at.After(w.newest) {
 		w.newest = at
 	}
-	b, err := w.open(at)
+	feeds, ok := e.SoughtIn.(Feeds)
+	if !ok { // nothing was asked
+		feeds = w.cfg.Feeds()
+	}
+	b, err := w.open(at, feeds)
 	if err != nil {
 		return err
 	}
@@ -110,15 +113,14 @@ func (w *Watch) Observe(e *enrich.Event) error {
 	for _, hash := range e.Sought {
 		w.values[short(hash)] = struct{}{}
 	}
-	w.before = w.cfg.Feeds()
 	return nil
 }
 
 // open returns the bucket for a row, a new one where the last is full.
-func (w *Watch) open(at time.Time) (*bucket, error) {
+func (w *Watch) open(at time.Time, feeds Feeds) (*bucket, error) {
 	if w.values != nil {
 		b := w.buckets[len(w.buckets)-1]
-		if at.Sub(b.since) < bucketTime && len(w.values) < maxValues {
+		if at.Sub(b.since) < bucketTime && len(w.values) < maxValues && w.sameLoads(b, feeds) {
 			return b, nil
 		}
 		if err := w.close(b); err != nil {
@@ -128,10 +130,20 @@ func (w *Watch) open(at time.Time) (*bucket, error) {
 	if err := w.expire(); err != nil {
 		return nil, err
 	}
-	b := &bucket{number: w.next, since: at, until: at, asked: loadsOf(w.before)}
-	w.next++
+	b := &bucket{number: w.next, since: at, until: at, asked: loadsOf(feeds)}
+	w.next, w.asked = w.next+1, feeds
 	w.buckets, w.values = append(w.buckets, b), map[uint32]struct{}{}
 	return b, nil
+}
+
+// sameLoads tells whether the rows of the open bucket were asked of the loads in use:
+// a bucket ends with them, so that no row of it is asked of later ones.
+func (w *Watch) sameLoads(b *bucket, feeds Feeds) bool {
+	if feeds != w.asked {
+		w.asked = feeds
+		return !later(b, loadsOf(feeds))
+	}
+	return true
 }
 
 // close writes the values of the open bucket.

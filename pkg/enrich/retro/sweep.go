@@ -111,7 +111,8 @@ func (w *Watch) Meets(e *enrich.Event) bool {
 	found := false
 	for i := range e.Threats {
 		t := &e.Threats[i]
-		t.Retro = t.Role == "block" && !t.Since.IsZero() && t.Since.Unix() > s.bucket.at(t.Feed)
+		since := t.Since.Unix() // what is newer than the range is read for has its turn later
+		t.Retro = t.Role == "block" && !t.Since.IsZero() && since > s.bucket.at(t.Feed) && since <= atOf(s.to, t.Feed)
 		found = found || t.Retro
 	}
 	if _, again := s.met[e.ID]; again || !found {

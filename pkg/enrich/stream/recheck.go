@@ -14,6 +14,7 @@ import (
 const (
 	recheckRecords = 500 // of one part
 	recheckTime    = 100 * time.Millisecond
+	recheckIdle    = 250 * time.Millisecond // when nothing came
 )
 
 // recheck reads a range again, in a goroutine of its own, which stop waits for. What
@@ -78,21 +79,26 @@ func (r *runner) stopRechecks() {
 
 // recheck takes what was read again through the pipelines, for a bounded time, and
 // with ask begins with ranges that are due.
-func (r *runner) recheck(ctx context.Context, ask bool) error {
-	until := time.Now().Add(recheckTime)
+func (r *runner) recheck(ctx context.Context, ask bool, most time.Duration) error {
+	until := time.Now().Add(most)
 	for id, pipeline := range r.pipelines {
-		if r.rechecks[id] == nil && ask {
-			in, ok, err := pipeline.Due()
-			if err != nil {
-				return err
-			}
-			if ok {
+		for due := ask; due || r.rechecks[id] != nil; due = time.Now().Before(until) {
+			if r.rechecks[id] == nil {
+				in, ok, err := pipeline.Due()
+				if err != nil {
+					return err
+				}
+				if !ok {
+					break
+				}
 				r.startRecheck(id, in)
 			}
-		}
-		if c := r.rechecks[id]; c != nil {
+			c := r.rechecks[id]
 			if err := r.recheckParts(ctx, id, pipeline, c, until); err != nil {
 				return err
+			}
+			if r.rechecks[id] != nil || c.err != nil { // the time is up, or it is tried again later
+				break
 			}
 		}
 	}

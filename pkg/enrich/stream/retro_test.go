@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/internal/joins"
+	"github.com/stackjoin/stackjoin/internal/kafkatest"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
@@ -23,20 +25,21 @@ import (
 
 // watcher is an enricher whose feed learns.
 type watcher struct {
-	t      *testing.T
-	cfg    stream.KafkaConfig
-	conf   *enricherconf.Config
-	feed   reputation.Feed
-	loader reputation.Loader
-	store  *reputation.Store
-	told   time.Time
-	rows   int
-	stop   func()
+	t       *testing.T
+	cluster *kfake.Cluster
+	cfg     stream.KafkaConfig
+	conf    *enricherconf.Config
+	feed    reputation.Feed
+	loader  reputation.Loader
+	store   *reputation.Store
+	told    time.Time
+	rows    int
+	stop    func()
 }
 
 func newWatcher(t *testing.T) *watcher {
 	t.Helper()
-	_, cfg := cluster(t)
+	c, cfg := cluster(t)
 	cfg.StateDir = t.TempDir()
 	conf, err := enricherconf.Load("")
 	if err != nil {
@@ -44,7 +47,7 @@ func newWatcher(t *testing.T) *watcher {
 	}
 	conf.Joins.Emit = "immediate" // nothing here waits for a name
 	conf.Lenses = []enricherconf.Lens{{Name: "hello", Match: enricherconf.LensMatch{Query: "hellos"}, Kind: "tls", Fields: map[string]string{"ja3": "ja3"}, TimeUnit: "seconds"}}
-	w := &watcher{t: t, cfg: cfg, conf: conf, feed: reputation.NewFeed("list", filepath.Join(t.TempDir(), "list.csv")), told: time.Now()}
+	w := &watcher{t: t, cluster: c, cfg: cfg, conf: conf, feed: reputation.NewFeed("list", filepath.Join(t.TempDir(), "list.csv")), told: time.Now()}
 	w.feed.Preset, w.feed.MaxShrink, w.feed.MaxRefused, w.feed.Confidence = "csv", 100, 100, 90
 	w.feed.Fields = map[string]string{"value": "value", "valid_from": "valid_from", "type": "type"}
 	w.loader = reputation.Loader{Dir: t.TempDir(), Keep: conf.Retro.Window.Std()}
@@ -153,6 +156,7 @@ func (w *watcher) found(n int) map[string]foundLater {
 type foundLater struct {
 	Message string
 	Event   struct{ Revision int }
+	Host    struct{ ID string }
 	Finding struct {
 		Count int
 		Retro bool
@@ -213,4 +217,100 @@ func TestWhatAFeedLearnsIsFoundInWhatHasPassed(t *testing.T) {
 	}
 	w.restart()
 	w.found(7)
+}
+
+// An input that forgets before the window is over is told at start.
+func TestShortRetentionIsTold(t *testing.T) {
+	t.Parallel()
+	c, cfg := cluster(t)
+	kafkatest.CreateTopic(t, c.ListenAddrs(), "short", 1, map[string]string{"retention.ms": "3600000", "retention.bytes": "1000000"})
+	kafkatest.CreateTopic(t, c.ListenAddrs(), "long", 1, map[string]string{"retention.ms": "-1"})
+	cfg.Inputs = []string{"short", "long"}
+	all := strings.Join(stream.CheckRetention(t.Context(), cfg, 24*time.Hour), "\n")
+	if strings.Count(all, "\n") != 1 || !strings.Contains(all, "topic short keeps records for 1h0m0s, retro.window is 24h0m0s") || !strings.Contains(all, "topic short keeps at most 1000000 bytes") {
+		t.Error(all)
+	}
+	if again := stream.CheckRetention(t.Context(), cfg, time.Hour); len(again) != 1 {
+		t.Error(again)
+	}
+}
+
+// Transactions fail, members leave and come, and the feed learns meanwhile: in the end
+// each host's finding counts each of its events once.
+func TestWhatIsLearnedIsFoundOnceWhateverHappens(t *testing.T) {
+	t.Parallel()
+	const hosts, addresses, rounds = 6, 5, 4
+	w := newWatcher(t)
+	refused := sabotage(w.cluster)
+	at := time.Now().Add(-learnedLater).Unix()
+	for n := range rounds {
+		var records []*kgo.Record
+		for h := range hosts {
+			for a := range addresses {
+				host := fmt.Sprint("host-", h)
+				records = append(records, &kgo.Record{Topic: in, Key: []byte(host), Value: fmt.Appendf(nil,
+					`{"name":"socket_events","hostIdentifier":%q,"unixTime":%d,"action":"added","columns":{"action":"connect","pid":"7","path":"/usr/bin/curl","remote_address":"45.0.0.%d","remote_port":"443","time":"%d"}}`,
+					host, at, a+1, at)})
+			}
+		}
+		send(t, w.cfg, records)
+		w.rows += len(records)
+		collect(t, w.cfg, out, w.rows)
+		var learned []string
+		for a := range n + 1 {
+			learned = append(learned, "ip", fmt.Sprint("45.0.0.", a+1))
+		}
+		if n == 1 {
+			w.restart(func() { w.says(learned...) })
+		} else {
+			w.says(learned...)
+		}
+		if n == 2 { // another owner, while the first may be reading
+			stop := w.stop
+			w.start()
+			stop()
+		}
+	}
+	type key struct {
+		host, value string
+	}
+	last := map[key]foundLater{}
+	for clock := range 40 { // the hosts' clocks move, so that all is told
+		time.Sleep(time.Second)
+		var records []*kgo.Record
+		for h := range hosts {
+			host := fmt.Sprint("host-", h)
+			records = append(records, &kgo.Record{Topic: in, Key: []byte(host), Value: fmt.Appendf(nil,
+				`{"name":"process_events","hostIdentifier":%q,"unixTime":%d,"action":"added","columns":{"pid":"7","path":"/bin/ls"}}`,
+				host, time.Now().Unix()+61*int64(clock))})
+		}
+		send(t, w.cfg, records)
+		clear(last)
+		total := 0
+		for _, r := range collect(t, w.cfg, counts, 0) {
+			var f foundLater
+			if err := json.Unmarshal(r.Value, &f); err != nil {
+				t.Fatal(err)
+			}
+			k := key{f.Host.ID, f.Threat.Enrichments[0].Matched.Atomic}
+			if f.Event.Revision != 0 && last[k].Event.Revision != f.Event.Revision-1 {
+				t.Errorf("%v: revision %d came after %d", k, f.Event.Revision, last[k].Event.Revision)
+			}
+			last[k] = f
+		}
+		for _, f := range last {
+			total += f.Finding.Count
+		}
+		if len(last) == hosts*rounds && total >= hosts*rounds*rounds {
+			break
+		}
+	}
+	for k, f := range last {
+		if f.Finding.Count != rounds {
+			t.Errorf("%v counts %d events of %d", k, f.Finding.Count, rounds)
+		}
+	}
+	if len(last) != hosts*rounds || refused.Load() == 0 {
+		t.Errorf("%d findings, %d refusals", len(last), refused.Load())
+	}
 }

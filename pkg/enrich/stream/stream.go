@@ -156,7 +156,7 @@ func Run(ctx context.Context, session Session, job Job) error {
 		case errors.Is(err, io.EOF):
 			return r.finish(ctx)
 		case err != nil && ctx.Err() != nil:
-			return nil //nolint:nilerr // a stop was asked for
+			return nil
 		case err != nil:
 			return fmt.Errorf("poll: %w", err)
 		}
@@ -185,7 +185,11 @@ func (r *runner) step(ctx context.Context, polled Polled) error {
 		err = r.each(func(p *enrich.Pipeline) error { return p.OnIdle(work, &r.out) })
 	}
 	if err == nil {
-		err = r.recheck(work, idle)
+		most := recheckTime
+		if len(polled.Batches) == 0 {
+			most = recheckIdle
+		}
+		err = r.recheck(work, idle, most)
 	}
 	if err == nil && len(polled.Batches) == 0 && len(r.out.Outputs) == 0 {
 		return nil
