@@ -25,6 +25,7 @@ type trailScan struct {
 	table  *cloudtrail.Table
 	copies *cloudtrail.Copies
 	index  *reputation.Index
+	geo    cloudtrail.Geo // nil for none
 	std    streams
 
 	records, duplicates, refused, matches int64
@@ -90,7 +91,7 @@ func (s *trailScan) run(ctx context.Context, out string) (err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	w := bufio.NewWriterSize(file, 256<<10)
-	enricher := &cloudtrail.Enricher{Facts: s.table, Reputation: s.index}
+	enricher := &cloudtrail.Enricher{Facts: s.table, Reputation: s.index, Geo: s.geo}
 	if err := s.each(ctx, "records", func(f cloudtrail.Found, name string) error { return s.write(w, enricher, f, name) }); err != nil {
 		return err
 	}

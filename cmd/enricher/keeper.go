@@ -50,5 +50,5 @@ func (k *feedKeeper) reload(ctx context.Context, store *reputation.Store) error 
 
 // readOnly loads feeds beside an enricher that may be running on the same state.
 func readOnly(cfg *enricherconf.Config) *reputation.Loader {
-	return &reputation.Loader{Dir: cfg.State.Dir, ReadOnly: cfg.State.Dir != "", Header: cfg.Header}
+	return &reputation.Loader{Dir: cfg.State.Dir, ReadOnly: cfg.State.Dir != "", Keep: cfg.Retro.Window.Std(), Header: cfg.Header}
 }

@@ -132,7 +132,7 @@ func matchDetails(t *enrich.Threat) [][2]string {
 	return [][2]string{
 		{"cleared by", t.SuppressedBy}, {"lowered by", t.DowngradedBy}, {"labels", strings.Join(t.Labels, "; ")},
 		{"threat", t.Name}, {"port", port}, {"tags", strings.Join(t.Tags, ", ")}, {"ATT&CK", strings.Join(t.Techniques, ", ")}, {"TLP", t.TLP},
-		{"first seen", day(t.FirstSeen)}, {"last seen", day(t.LastSeen)}, {"valid from", from}, {"valid until", day(t.ValidUntil)},
+		{"first seen", day(t.FirstSeen)}, {"last seen", day(t.LastSeen)}, {"here since", day(t.FirstSeenHere)}, {"valid from", from}, {"valid until", day(t.ValidUntil)},
 		{"id", t.ID}, {"event", t.Event}, {"reference", t.Reference}, {"listed at", t.Provenance}, {"generation", t.Generation},
 	}
 }
@@ -160,30 +160,31 @@ type answerJSON struct {
 }
 
 type matchJSON struct {
-	Feed         string    `json:"feed"`
-	Role         string    `json:"role"`
-	Indicator    string    `json:"indicator"`
-	Type         string    `json:"type"`
-	Match        string    `json:"match"`
-	Confidence   int       `json:"confidence"`
-	SuppressedBy string    `json:"suppressed_by,omitempty"`
-	DowngradedBy string    `json:"downgraded_by,omitempty"`
-	Labels       []string  `json:"labels,omitempty"`
-	Name         string    `json:"name,omitempty"`
-	Port         uint16    `json:"port,omitempty"`
-	Tags         []string  `json:"tags,omitempty"`
-	Techniques   []string  `json:"techniques,omitempty"`
-	TLP          string    `json:"tlp,omitempty"`
-	Reports      uint32    `json:"reports,omitempty"`
-	FirstSeen    time.Time `json:"first_seen,omitzero"`
-	LastSeen     time.Time `json:"last_seen,omitzero"`
-	ValidFrom    time.Time `json:"valid_from,omitzero"`
-	ValidUntil   time.Time `json:"valid_until,omitzero"`
-	ID           string    `json:"id,omitempty"`
-	Event        string    `json:"event,omitempty"`
-	Reference    string    `json:"reference,omitempty"`
-	Provenance   string    `json:"provenance"`
-	Generation   string    `json:"generation"`
+	Feed          string    `json:"feed"`
+	Role          string    `json:"role"`
+	Indicator     string    `json:"indicator"`
+	Type          string    `json:"type"`
+	Match         string    `json:"match"`
+	Confidence    int       `json:"confidence"`
+	SuppressedBy  string    `json:"suppressed_by,omitempty"`
+	DowngradedBy  string    `json:"downgraded_by,omitempty"`
+	Labels        []string  `json:"labels,omitempty"`
+	Name          string    `json:"name,omitempty"`
+	Port          uint16    `json:"port,omitempty"`
+	Tags          []string  `json:"tags,omitempty"`
+	Techniques    []string  `json:"techniques,omitempty"`
+	TLP           string    `json:"tlp,omitempty"`
+	Reports       uint32    `json:"reports,omitempty"`
+	FirstSeen     time.Time `json:"first_seen,omitzero"`
+	LastSeen      time.Time `json:"last_seen,omitzero"`
+	FirstSeenHere time.Time `json:"first_seen_here,omitzero"`
+	ValidFrom     time.Time `json:"valid_from,omitzero"`
+	ValidUntil    time.Time `json:"valid_until,omitzero"`
+	ID            string    `json:"id,omitempty"`
+	Event         string    `json:"event,omitempty"`
+	Reference     string    `json:"reference,omitempty"`
+	Provenance    string    `json:"provenance"`
+	Generation    string    `json:"generation"`
 }
 
 func (l *lookedUp) json() lookupJSON {
@@ -194,7 +195,7 @@ func (l *lookedUp) json() lookupJSON {
 			out.Listed = out.Listed || t.Role == "block" && t.SuppressedBy == ""
 			answer.Matches = append(answer.Matches, matchJSON{
 				t.Feed, t.Role, t.Indicator, t.Type, t.How, t.Confidence, t.SuppressedBy, t.DowngradedBy, t.Labels, t.Name, t.Port, t.Tags,
-				t.Techniques, t.TLP, t.Reports, t.FirstSeen, t.LastSeen, t.ValidFrom, t.ValidUntil, t.ID, t.Event, t.Reference, t.Provenance, t.Generation,
+				t.Techniques, t.TLP, t.Reports, t.FirstSeen, t.LastSeen, t.FirstSeenHere, t.ValidFrom, t.ValidUntil, t.ID, t.Event, t.Reference, t.Provenance, t.Generation,
 			})
 		}
 		out.Answers = append(out.Answers, answer)

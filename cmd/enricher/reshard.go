@@ -71,7 +71,7 @@ func (f *reshardFlags) run(ctx context.Context, std streams) error {
 		Connection: kafka.Connection, From: f.from, To: cfg.Group,
 		FromState: old.StateTopic(), FromSide: old.SideTopic(), ToState: kafka.StateTopic, Inputs: kafka.Inputs,
 		// Feeds are asked when the new group starts, of what waits then.
-		Build: pipelines(joins.NewBuilder(cfg, reputation.NewStore(nil))), Dir: dir, Apply: f.apply,
+		Build: pipelines(joins.NewBuilder(cfg, reputation.NewStore(nil), nil)), Dir: dir, Apply: f.apply,
 	})
 	if err != nil {
 		return err

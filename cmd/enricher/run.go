@@ -15,6 +15,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/metrics"
 	"github.com/stackjoin/stackjoin/internal/version"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 	"github.com/stackjoin/stackjoin/pkg/enrich/route"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
@@ -60,7 +61,7 @@ func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log
 // consumeFrom runs the consumer groups' sessions, the feeds' reloader and the
 // metrics until ctx ends, and waits for them all.
 func consumeFrom(ctx context.Context, cfg *enricherconf.Config, kafka stream.KafkaConfig, log *slog.Logger) error {
-	feeds := feedKeeper{feeds: cfg.FeedList(), loader: reputation.Loader{Dir: cfg.State.Dir, Header: cfg.Header}, log: log}
+	feeds := feedKeeper{feeds: cfg.FeedList(), loader: reputation.Loader{Dir: cfg.State.Dir, Keep: cfg.Retro.Window.Std(), Header: cfg.Header}, log: log}
 	store, err := feeds.load(ctx)
 	if err != nil {
 		return err
@@ -68,12 +69,25 @@ func consumeFrom(ctx context.Context, cfg *enricherconf.Config, kafka stream.Kaf
 	if err := stream.CheckKafka(ctx, kafka); err != nil {
 		return err
 	}
+	if window := cfg.Retro.Window.Std(); window > 0 && len(cfg.Feeds) > 0 {
+		for _, warning := range stream.CheckRetention(ctx, kafka, window) {
+			log.Warn("retro", "warning", warning)
+		}
+	}
 	meter := metrics.New()
 	kafka.Monitor = meter
 	feeds.loaded = meter.Feeds
 	meter.Feeds(feeds.report)
-	builder := joins.NewBuilder(cfg, store)
+	places, problems := geo.Open(cfg.Geo)
+	for _, err := range problems {
+		log.Error("geo database not loaded: events that would ask it have the gap geo_unavailable", "error", err)
+	}
+	builder := joins.NewBuilder(cfg, store, places)
+	builder.LookBack(store)
 	group, ctx := errgroup.WithContext(ctx)
+	if places != nil {
+		group.Go(func() error { return places.Run(ctx, log) })
+	}
 	group.Go(func() error { return feeds.reload(ctx, store) })
 	group.Go(func() error { return metrics.Serve(ctx, cfg.Metrics, meter, log) })
 	group.Go(func() error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/internal/joins"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 )
@@ -22,7 +24,7 @@ import (
 // scanFlags are what the scan command was asked to do.
 type scanFlags struct {
 	config, out, findings string
-	feeds                 []string
+	feeds, geo            []string
 	cloudTrail, sensors   []string
 	cloudTrailOut         string
 }
@@ -53,6 +55,7 @@ Standard input is then read only where "-" is given.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.config, "config", "", "configuration `FILE`: its feeds and joins are used")
 	flags.StringArrayVar(&f.feeds, "feed", nil, "reputation feed, `[PRESET=]PATH` or URL; presets: lines (default) and those of docs/feeds.md; may be repeated")
+	flags.StringArrayVar(&f.geo, "geo", nil, "database in the MaxMind format, `country=PATH` or asn=PATH; may be given once each")
 	flags.StringVar(&f.out, "out", "", "write enriched rows to `FILE` instead of standard output")
 	flags.StringArrayVar(&f.cloudTrail, "cloudtrail", nil, "CloudTrail file or folder, `PATH`; may be repeated")
 	flags.StringVar(&f.cloudTrailOut, "cloudtrail-out", "", "write enriched CloudTrail records to `FILE`")
@@ -76,8 +79,12 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	if err := report.Err(); err != nil {
 		return err
 	}
+	places, err := f.openGeo(cfg)
+	if err != nil {
+		return err
+	}
 	if len(f.cloudTrail) > 0 {
-		if err := f.scanTrail(ctx, index, std); err != nil {
+		if err := f.scanTrail(ctx, index, places, std); err != nil {
 			return err
 		}
 		if len(files)+len(f.sensors) == 0 {
@@ -104,7 +111,7 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	session.AddSensors(f.sensors)
 	s.session = session
 	err = stream.Run(ctx, session, stream.Job{
-		Build:   f.pipelines(cfg, index),
+		Build:   f.pipelines(cfg, index, places),
 		Observe: s.observe,
 		Log:     slog.New(slog.DiscardHandler),
 	})
@@ -118,9 +125,9 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 
 // pipelines makes the one pipeline of a scan. Topics that the configuration names mean
 // nothing here.
-func (f *scanFlags) pipelines(cfg *enricherconf.Config, index *reputation.Index) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
+func (f *scanFlags) pipelines(cfg *enricherconf.Config, index *reputation.Index, places *geo.Store) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
 	cfg.Inputs = enricherconf.Inputs{}
-	builder := joins.NewBuilder(cfg, reputation.NewStore(index))
+	builder := joins.NewBuilder(cfg, reputation.NewStore(index), places)
 	if len(f.sensors) == 0 {
 		return pipelines(builder)
 	}
@@ -129,16 +136,38 @@ func (f *scanFlags) pipelines(cfg *enricherconf.Config, index *reputation.Index)
 	}
 }
 
-func (f *scanFlags) scanTrail(ctx context.Context, index *reputation.Index, std streams) error {
+func (f *scanFlags) scanTrail(ctx context.Context, index *reputation.Index, places *geo.Store, std streams) error {
 	s, err := newTrailScan(f.cloudTrail, f.cloudTrailOut, index, std)
 	if err != nil {
 		return err
+	}
+	if places != nil {
+		s.geo = places
 	}
 	if err := s.run(ctx, f.cloudTrailOut); err != nil {
 		return err
 	}
 	s.print()
 	return nil
+}
+
+// openGeo opens the databases of the configuration and the flags. A scan does not go
+// on without one: nobody would see it come later.
+func (f *scanFlags) openGeo(cfg *enricherconf.Config) (*geo.Store, error) {
+	files := cfg.Geo
+	for _, flag := range f.geo {
+		kind, path, _ := strings.Cut(flag, "=")
+		switch {
+		case path != "" && kind == "country":
+			files.Country = path
+		case path != "" && kind == "asn":
+			files.ASN = path
+		default:
+			return nil, fmt.Errorf("--geo %s: write country=PATH or asn=PATH", flag)
+		}
+	}
+	places, problems := geo.Open(files)
+	return places, errors.Join(problems...)
 }
 
 // openFindings returns where findings go; without --findings they are counted only.

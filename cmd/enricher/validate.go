@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
+	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
 )
 
 func validateCommand(std streams) *cobra.Command {
@@ -34,6 +35,11 @@ tells everything that is wrong in one go: 0 if nothing is. It asks no broker.`,
 					continue
 				}
 				fmt.Fprintf(std.out, "feed %s: %d indicators, %d rows refused, %d private kept out\n", f.Name, f.Entries, f.Refused, f.Private)
+			}
+			_, problems := geo.Open(cfg.Geo)
+			for _, err := range problems {
+				fmt.Fprintf(std.err, "%s: geo: %v\n", path, err)
+				wrong++
 			}
 			if wrong > 0 {
 				return errTold

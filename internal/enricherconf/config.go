@@ -17,6 +17,7 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
 	"github.com/stackjoin/stackjoin/pkg/enrich/flow"
+	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
 	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/route"
@@ -36,6 +37,8 @@ type Config struct {
 	Joins        Joins            `yaml:"joins"`
 	Telemetry    Telemetry        `yaml:"telemetry"`
 	Feeds        []Feed           `yaml:"feeds" doc:"Reputation feeds. Without any, no event is matched."`
+	Retro        Retro            `yaml:"retro"`
+	Geo          geo.Config       `yaml:"geo"`
 	Findings     Findings         `yaml:"findings"`
 	Suppressions []Suppression    `yaml:"suppressions" doc:"Matches that nobody is to be told of. Their findings are written with the status suppressed."`
 	Lenses       []Lens           `yaml:"lenses" doc:"What the rows of your own tables and queries mean. The first that fits a row is taken, before those built in."`
@@ -91,6 +94,11 @@ type Joins struct {
 	NamesMaxPerHost   int             `yaml:"names_max_per_host" default:"8192" doc:"Addresses with names remembered per host; those that end first go first."`
 }
 
+// Retro says how far back what feeds learn is looked for.
+type Retro struct {
+	Window config.Duration `yaml:"window" default:"24h" doc:"How long, by when rows were appended, what a feed learns later is still looked for in them: the rows that may have met it are read again from the inputs, which have to keep them for as long. An indicator that a feed no longer lists matches events from before it left for as long, too. 0s does neither."`
+}
+
 // Telemetry says what is expected of the hosts that send.
 type Telemetry struct {
 	Heartbeat config.Duration `yaml:"heartbeat" default:"5m" doc:"Time between two heartbeats, as logger-ext's key of that name has it. A host that sent some and then nothing for three times that is told as host_silent."`
@@ -126,6 +134,7 @@ func (c *Config) Validate() []config.Problem {
 	add(c.Joins.OwnerWaitBytes < 1<<20, "joins.owner_wait_bytes", "must be at least 1MiB")
 	add(c.Telemetry.Heartbeat <= 0, "telemetry.heartbeat", "must be more than 0")
 	add(c.Telemetry.RowWait <= 0, "telemetry.row_wait", "must be more than 0")
+	add(c.Retro.Window < 0, "retro.window", "must not be negative")
 	add(c.Findings.MaxPerHour < 1, "findings.max_per_hour", "must be at least 1")
 	taken := map[string]string{}
 	for _, input := range []struct {

@@ -11,11 +11,13 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
 	"github.com/stackjoin/stackjoin/pkg/enrich/flow"
+	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
 	"github.com/stackjoin/stackjoin/pkg/enrich/ledger"
 	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
 	"github.com/stackjoin/stackjoin/pkg/enrich/policy"
 	"github.com/stackjoin/stackjoin/pkg/enrich/process"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
+	"github.com/stackjoin/stackjoin/pkg/enrich/retro"
 	"github.com/stackjoin/stackjoin/pkg/enrich/route"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
@@ -25,12 +27,25 @@ type Builder struct {
 	cfg     *enricherconf.Config
 	lenses  *event.Lenses
 	lookups []enrich.Enricher
+	feeds   *reputation.Store // of those that look in what has passed; nil for none
 }
 
 // NewBuilder returns a Builder of pipelines as cfg wants them, which share the feeds
-// in store.
-func NewBuilder(cfg *enricherconf.Config, store *reputation.Store) *Builder {
-	return &Builder{cfg: cfg, lenses: event.NewLenses(cfg.CustomLenses()...), lookups: []enrich.Enricher{reputation.New(store)}}
+// in store and the databases of countries and networks in places, nil for none.
+func NewBuilder(cfg *enricherconf.Config, store *reputation.Store, places *geo.Store) *Builder {
+	b := &Builder{cfg: cfg, lenses: event.NewLenses(cfg.CustomLenses()...), lookups: []enrich.Enricher{reputation.New(store)}}
+	if places != nil {
+		b.lookups = append(b.lookups, places)
+	}
+	return b
+}
+
+// LookBack has the pipelines find what was met before the feeds knew of it, where the
+// configuration does not switch that off. It is called before Build.
+func (b *Builder) LookBack(store *reputation.Store) {
+	if b.cfg.Retro.Window > 0 {
+		b.feeds, b.lookups[0] = store, reputation.NewObserving(store)
+	}
 }
 
 // Build returns the pipeline of one partition, which findings about it name by name, and
@@ -97,5 +112,12 @@ func (b *Builder) pipeline(name string, first []enrich.Operator, state func(oper
 	p.Guard(books)
 	p.Judge(judge)
 	p.Wait(b.cfg.Waiting(), state("pipeline"))
+	if b.feeds != nil {
+		watch, err := retro.New(retro.Config{Window: b.cfg.Retro.Window.Std(), Feeds: func() retro.Feeds { return b.feeds.Current() }}, state("retro"))
+		if err != nil {
+			return nil, err
+		}
+		p.Retro(watch)
+	}
 	return p, nil
 }

@@ -109,6 +109,18 @@ func (e *Event) RemoteAddress() (addr netip.Addr, port uint16, ok bool) {
 	return addr, port, true
 }
 
+// LocalAddress is the address of the event's near end.
+func (e *Event) LocalAddress() (netip.Addr, bool) { return address(e.Text(event.LocalAddress)) }
+
+// HasEnds tells whether the event is a conversation or a login, which has two ends.
+func (e *Event) HasEnds() bool {
+	switch e.Kind {
+	case event.Socket, event.Login, event.DNS, event.HTTP, event.TLS:
+		return true
+	}
+	return false
+}
+
 // RemoteName is the name of the event's other end, where only one can be.
 func (e *Event) RemoteName() string {
 	if len(e.Names) == 1 && e.Names[0].Status == Attributed {
@@ -120,9 +132,7 @@ func (e *Event) RemoteName() string {
 // network writes the two ends of a connection. For a login the remote end is
 // the source; for a socket it is the destination, unless the host accepted it.
 func (w *writer) network(e *Event) {
-	switch e.Kind {
-	case event.Socket, event.Login, event.DNS, event.HTTP, event.TLS:
-	default:
+	if !e.HasEnds() {
 		return
 	}
 	remote, local := "destination", "source"
@@ -130,11 +140,11 @@ func (w *writer) network(e *Event) {
 		remote, local = local, remote
 	}
 	if addr, port, ok := e.RemoteAddress(); ok {
-		w.end(remote, addr, port, e.RemoteName())
+		w.end(remote, addr, port, e.RemoteName(), &e.RemoteLocation)
 	}
-	if addr, ok := address(e.Text(event.LocalAddress)); ok {
+	if addr, ok := e.LocalAddress(); ok {
 		port, _ := e.Int(event.LocalPort)
-		w.end(local, addr, uint16(max(0, min(port, 1<<16-1))), "")
+		w.end(local, addr, uint16(max(0, min(port, 1<<16-1))), "", &e.LocalLocation)
 	}
 	protocol, uid := transport(e.Text(event.Protocol)), e.Text(event.ConnectionUID)
 	if protocol != "" || uid != "" {
@@ -145,7 +155,7 @@ func (w *writer) network(e *Event) {
 	}
 }
 
-func (w *writer) end(name string, addr netip.Addr, port uint16, domain string) {
+func (w *writer) end(name string, addr netip.Addr, port uint16, domain string, l *Location) {
 	w.object(name)
 	w.text("address", addr.String())
 	w.text("domain", domain)
@@ -153,6 +163,7 @@ func (w *writer) end(name string, addr netip.Addr, port uint16, domain string) {
 	if port > 0 {
 		w.number("port", int64(port))
 	}
+	w.location(l)
 	w.close('}')
 }
 
@@ -162,7 +173,7 @@ func (w *writer) related(e *Event) {
 	if addr, _, ok := e.RemoteAddress(); ok {
 		ips = append(ips, addr.String())
 	}
-	if addr, ok := address(e.Text(event.LocalAddress)); ok {
+	if addr, ok := e.LocalAddress(); ok {
 		ips = append(ips, addr.String())
 	}
 	hashes := []string{e.Text(event.MD5), e.Text(event.SHA1), e.Text(event.SHA256)}
@@ -279,6 +290,8 @@ func (w *writer) verdict(t *Threat) {
 	if t.BeforeValidFrom {
 		w.truth("before_valid_from", true)
 	}
+	w.time("first_seen_here", t.FirstSeenHere)
+	w.time("delisted", t.Delisted)
 	w.text("suppressed_by", t.SuppressedBy)
 	w.text("downgraded_by", t.DowngradedBy)
 	w.texts("labels", t.Labels)

@@ -53,6 +53,7 @@ func (w *writer) login(l *Login) {
 	if addr, ok := address(l.Remote); ok {
 		w.text("ip", addr.String())
 	}
+	w.location(&l.Location)
 	w.close('}')
 }
 

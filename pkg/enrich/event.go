@@ -70,6 +70,11 @@ type Event struct {
 	// Learned is what the event taught a join: whoever waits for that is asked
 	// about again. Joins set it in OnEvent.
 	Learned Learned
+	// Sought are 64-bit hashes of what lookups asked about, where they were told to note
+	// it. A row that meets an indicator has one that the indicator has.
+	Sought []uint64
+	// SoughtIn is the index of feeds that was asked.
+	SoughtIn any
 	// asked are the pids that joins looked for, one bit for each of 64 classes.
 	asked uint64
 
@@ -85,6 +90,9 @@ type Event struct {
 	own *Process
 	// pieces are what was written of processes before.
 	pieces *pieces
+
+	// RemoteLocation and LocalLocation are where the two ends are.
+	RemoteLocation, LocalLocation Location
 
 	// What the joins answered.
 	Process  *Process
@@ -201,7 +209,7 @@ func (e *Event) AddGap(question, reason string) {
 // Gap is what could not be known about an event, and why.
 type Gap struct {
 	// Question names what was asked: "process", "command_line", "ancestry",
-	// "reputation", "matches", "name", "names", "delivery", "kind".
+	// "reputation", "geo", "matches", "name", "names", "delivery", "kind".
 	Question string
 	// Reason is a fixed word of the output's vocabulary (docs/enriched.md).
 	Reason string
@@ -218,6 +226,7 @@ const (
 	ParentUnknown   = "parent_unknown"   // an ancestor's start was not seen
 	ParentEvicted   = "parent_evicted"   // the same, but the host had so many processes that some were given up
 	FeedUnavailable = "feed_unavailable" // a feed never loaded
+	GeoUnavailable  = "geo_unavailable"  // a database of countries or networks never loaded
 	HostUnknown     = "host_unknown"     // the row does not say which host it is from
 	MatchesCut      = "matches_cut"      // more indicators were met than an event carries
 	NamesCut        = "names_cut"        // more names resolved to the address than an event carries

@@ -59,6 +59,7 @@ type Pipeline struct {
 	// ticked is the partition's time as the guard knows it.
 	ticked time.Time
 	judge  Judge // nil without one
+	retro  Retro // nil without one
 	// flushed is when the judge was last asked to.
 	flushed time.Time
 	now     func() time.Time
@@ -206,6 +207,9 @@ func (p *Pipeline) step(ctx context.Context, in Input, sub int, out *Out) error 
 	if err := p.lookup(ctx, e); err != nil {
 		return err
 	}
+	if err := p.observed(e); err != nil {
+		return err
+	}
 	if err := p.count(e, at); err != nil {
 		return err
 	}
@@ -315,7 +319,7 @@ func (p *Pipeline) tick(ctx context.Context, host Host, now time.Time, out *Out)
 func (p *Pipeline) identify(e *Event, in Input, sub int) {
 	*e = Event{
 		Row: e.Row, Position: in.Position, Appended: in.Appended, own: e.own, pieces: e.pieces, Names: e.Names[:0], read: in.place(),
-		Gaps: e.Gaps[:0], Threats: e.Threats[:0], Evidence: e.Evidence[:0],
+		Gaps: e.Gaps[:0], Threats: e.Threats[:0], Evidence: e.Evidence[:0], Sought: e.Sought[:0],
 	}
 	if in.link != nil {
 		e.Link = in.link.clean()

@@ -144,6 +144,11 @@ func (p *Pipeline) Seal() error {
 			return fmt.Errorf("the books of what came: %w", err)
 		}
 	}
+	if p.retro != nil {
+		if err := p.retro.Flush(); err != nil {
+			return fmt.Errorf("what was asked about: %w", err)
+		}
+	}
 	if p.waits == nil {
 		return nil
 	}

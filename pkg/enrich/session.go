@@ -28,6 +28,18 @@ const (
 	SessionPossible SessionHow = "possible" // several may be it
 )
 
+// Logins are the login that was found, or those that are possible, to be filled in.
+func (s *Session) Logins() []*Login {
+	if s.How != SessionPossible {
+		return []*Login{&s.Login}
+	}
+	var all []*Login
+	for i := range s.Possible {
+		all = append(all, &s.Possible[i])
+	}
+	return all
+}
+
 // Login is one login to a host.
 type Login struct {
 	// ID is the same for every event of this login.
@@ -37,7 +49,9 @@ type Login struct {
 	Terminal         string
 	// Remote is where it came from, an address or a name.
 	Remote string
-	Start  time.Time
+	// Location is that of Remote, where it is an address.
+	Location Location
+	Start    time.Time
 }
 
 // Hop is a process by which one user went on as another: sudo, su, doas, pkexec.

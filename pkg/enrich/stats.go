@@ -20,6 +20,9 @@ type Stats struct {
 	Revised, WaitCut int64
 	// Duplicates are rows that the guard dropped; they count nowhere else.
 	Duplicates int64
+	// Rechecked counts records that were read again for what feeds learned; they count
+	// nowhere else.
+	Rechecked int64
 	// ClockClamped counts rows whose time was too absurd to move a clock.
 	ClockClamped int64
 	// Late counts, by table, rows that came when their host's clock had left their
@@ -70,6 +73,7 @@ func (s *Stats) Add(o Stats) {
 	s.DeadLetters += o.DeadLetters
 	s.Matches += o.Matches
 	s.Duplicates += o.Duplicates
+	s.Rechecked += o.Rechecked
 	s.ClockClamped += o.ClockClamped
 	s.Revised += o.Revised
 	s.WaitCut += o.WaitCut

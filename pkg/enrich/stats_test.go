@@ -24,7 +24,7 @@ func counted(t *testing.T, maxPerHost int, rows ...happening) *enrich.Pipeline {
 		t.Fatal(err)
 	}
 	cfg.Joins.ProcessMaxPerHost = maxPerHost
-	p, err := joins.NewBuilder(cfg, reputation.NewStore(nil)).Build("rows/0", 0, func(string) enrich.State { return state.NewMemory() })
+	p, err := joins.NewBuilder(cfg, reputation.NewStore(nil), nil).Build("rows/0", 0, func(string) enrich.State { return state.NewMemory() })
 	if err != nil {
 		t.Fatal(err)
 	}

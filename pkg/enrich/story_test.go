@@ -21,7 +21,7 @@ func pipelineFor(t *testing.T, s *story.Story) *enrich.Pipeline {
 		t.Fatal(err)
 	}
 	cfg.Joins.Emit, cfg.Lenses = s.Emit, s.Lenses
-	builder, states := joins.NewBuilder(cfg, reputation.NewStore(nil)), func(string) enrich.State { return state.NewMemory() }
+	builder, states := joins.NewBuilder(cfg, reputation.NewStore(nil), nil), func(string) enrich.State { return state.NewMemory() }
 	p, err := builder.Build("rows/0", 0, states)
 	if s.Sensors() {
 		p, err = builder.Alone("rows/0", states)

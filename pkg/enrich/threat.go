@@ -45,6 +45,14 @@ type Threat struct {
 	// from before ValidFrom matches too, and BeforeValidFrom says so.
 	ValidFrom, ValidUntil time.Time
 	BeforeValidFrom       bool
+	// FirstSeenHere is when this installation's loads of the feed first had the
+	// indicator, zero where nothing is kept over restarts. Delisted is when they no
+	// longer had it, after the event; zero where they do.
+	FirstSeenHere, Delisted time.Time
+	// Since is FirstSeenHere as far as this process knows; it is not told.
+	Since time.Time
+	// Retro tells that the list learned of the indicator after it was met.
+	Retro bool
 	// Role is that of the feed's list: block, suppress, downgrade or label. An
 	// event's threats are those of block lists; what other lists said of the same
 	// value is in SuppressedBy and DowngradedBy, as "feed: indicator", and Labels.

@@ -40,7 +40,7 @@ func (b *bench) indexSwap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x, err := loadFeed(ctx, f, nil)
+	x, err := b.loadFeed(ctx, f, nil)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (b *bench) indexSwap(ctx context.Context) error {
 		if f, err = b.bigFeed("swap", swapEntries, round+2, writeBoth); err != nil {
 			return err
 		}
-		swap, quiet, err := swapRound(ctx, store, f)
+		swap, quiet, err := b.swapRound(ctx, store, f)
 		if err != nil {
 			return err
 		}
@@ -71,11 +71,11 @@ func (b *bench) indexSwap(ctx context.Context) error {
 }
 
 // swapRound times batches while f is loaded and put in use, then as long without.
-func swapRound(ctx context.Context, store *reputation.Store, f reputation.Feed) (swap, quiet batches, err error) {
+func (b *bench) swapRound(ctx context.Context, store *reputation.Store, f reputation.Feed) (swap, quiet batches, err error) {
 	runtime.GC() // what came before is neither's
 	started := time.Now()
 	swap, err = timedBatches(store, func() error {
-		x, err := loadFeed(ctx, f, store.Current())
+		x, err := b.loadFeed(ctx, f, store.Current())
 		if err == nil {
 			store.Swap(x)
 		}

@@ -24,6 +24,7 @@ func (a *answer) append(dst []byte, ingested time.Time, sh shapeLimit) []byte {
 	w.object("source", func() {
 		w.text("address", r.Source.Text)
 		w.text("ip", addressOf(r.Source))
+		a.locationOf(w)
 	})
 	a.call(w)
 	a.threatsOf(w, sh.matches)
@@ -143,6 +144,15 @@ func addressOf(s Source) string {
 		return ""
 	}
 	return s.Addr.String()
+}
+
+// locationOf writes where the call came from.
+func (a *answer) locationOf(w *writer) {
+	w.object("geo", func() { w.text("country_iso_code", a.location.Country) })
+	w.object("as", func() {
+		w.count("number", int64(a.location.ASN))
+		w.object("organization", func() { w.text("name", a.location.Organization) })
+	})
 }
 
 func (a *answer) related(w *writer) {

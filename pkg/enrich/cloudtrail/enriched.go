@@ -25,11 +25,19 @@ type Reputation interface {
 	Missing() []string
 }
 
+// Geo is where addresses are; *geo.Store implements it.
+type Geo interface {
+	Locate(a netip.Addr) enrich.Location
+	// Missing tells whether a database was never loaded.
+	Missing() bool
+}
+
 // Enricher writes records with what facts and feeds tell of them. It is for one
 // goroutine, which may add facts to its Table meanwhile.
 type Enricher struct {
 	Facts      *Table
 	Reputation Reputation
+	Geo        Geo // nil for none
 	buf, line  []byte
 }
 
@@ -111,6 +119,7 @@ type answer struct {
 	threats  []enrich.Threat
 	gaps     []enrich.Gap
 	redacted []string
+	location enrich.Location // of the call's address
 }
 
 func (e *Enricher) answer(r *Record, at Place) *answer {
@@ -128,6 +137,7 @@ func (e *Enricher) answer(r *Record, at Place) *answer {
 		a.gap("launch", LaunchUnknown)
 	}
 	e.addresses(a)
+	e.locate(a)
 	return a
 }
 
@@ -147,6 +157,17 @@ func (e *Enricher) addresses(a *answer) {
 	}
 	if asked && len(e.Reputation.Missing()) > 0 {
 		a.gap("reputation", enrich.FeedUnavailable)
+	}
+}
+
+// locate asks where the call came from.
+func (e *Enricher) locate(a *answer) {
+	if e.Geo == nil || a.record.Source.Kind != SourceAddress {
+		return
+	}
+	a.location = e.Geo.Locate(a.record.Source.Addr)
+	if e.Geo.Missing() {
+		a.gap("geo", enrich.GeoUnavailable)
 	}
 }
 

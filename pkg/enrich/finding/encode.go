@@ -69,6 +69,7 @@ func (f *Finding) own(w *object) {
 	w.text("severity", string(f.Severity))
 	w.number("confidence", int64(f.Confidence))
 	w.number("count", f.Count)
+	w.truth("retro", f.Retro)
 	w.texts("executables", f.Executables, maxExecutables)
 	w.texts("agents", f.Agents, maxEvidence)
 }

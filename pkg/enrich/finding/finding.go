@@ -94,6 +94,9 @@ type Finding struct {
 	FirstSeen, LastSeen time.Time
 	// Count is how often it was seen.
 	Count int64
+	// Retro tells that it was found in what had passed, after a list had learned of an
+	// indicator.
+	Retro bool
 	// Techniques are ATT&CK ids.
 	Techniques []string
 	Evidence   []Evidence

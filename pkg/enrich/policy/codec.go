@@ -8,11 +8,19 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
 )
 
-// format is the number that values in the State begin with.
-const format = 1
+// format is the number that values in the State begin with, and retroFormat of a
+// finding that was found in what had passed.
+const (
+	format      = 1
+	retroFormat = 2
+)
 
 func (r *record) encode() []byte {
-	b := compact.Number(nil, format)
+	f := uint64(format)
+	if r.retro {
+		f = retroFormat
+	}
+	b := compact.Number(nil, f)
 	b = compact.Text(compact.Text(b, r.id), r.rule)
 	b = compact.Number(compact.Number(b, uint64(r.day)), uint64(r.revision))
 	b = compact.Truth(compact.Time(b, r.told), r.dirty)
@@ -36,8 +44,8 @@ func (r *record) encode() []byte {
 // readRecord reads what encode wrote.
 func readRecord(value []byte) (*record, error) {
 	b := compact.NewReader(value)
-	b.Format(format)
-	r := &record{id: b.Text(), rule: b.Text(), day: int64(b.Number()), revision: int64(b.Number()), told: b.Time(), dirty: b.Truth()}
+	f := b.Formats(format, retroFormat)
+	r := &record{retro: f == retroFormat, id: b.Text(), rule: b.Text(), day: int64(b.Number()), revision: int64(b.Number()), told: b.Time(), dirty: b.Truth()}
 	r.first, r.last = b.Time(), b.Time()
 	r.open, r.suppressed = int64(b.Number()), int64(b.Number())
 	r.severity, r.confidence = finding.Severity(b.Text()), int(b.Number())

@@ -23,7 +23,7 @@ func drawRecord(t *rapid.T) *record {
 		return time.Unix(rapid.Int64Range(1, 1<<40).Draw(t, label), rapid.Int64Range(0, 999_999_999).Draw(t, label)).UTC()
 	}
 	r := &record{
-		id: text.Draw(t, "id"), rule: text.Draw(t, "rule"), day: rapid.Int64().Draw(t, "day"), revision: rapid.Int64().Draw(t, "revision"),
+		retro: rapid.Bool().Draw(t, "retro"), id: text.Draw(t, "id"), rule: text.Draw(t, "rule"), day: rapid.Int64().Draw(t, "day"), revision: rapid.Int64().Draw(t, "revision"),
 		told: moment("told"), dirty: rapid.Bool().Draw(t, "dirty"), first: moment("first"), last: moment("last"),
 		open: rapid.Int64().Draw(t, "open"), suppressed: rapid.Int64().Draw(t, "suppressed"), severity: finding.Severity(text.Draw(t, "severity")),
 		confidence: rapid.IntRange(0, 100).Draw(t, "confidence"), hostName: text.Draw(t, "host"), what: text.Draw(t, "what"), why: text.Draw(t, "why"),

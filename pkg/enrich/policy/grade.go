@@ -2,6 +2,7 @@ package policy
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,11 @@ next:
 		kept = append(kept, g)
 	}
 	return kept
+}
+
+// retro tells that one of the lists learned of the indicator after it was met.
+func (g *group) retro() bool {
+	return slices.ContainsFunc(g.threats, func(t *enrich.Threat) bool { return t.Retro })
 }
 
 // rule is the rule by what the indicator is about.

@@ -35,8 +35,10 @@ func keyOf(day int64, id string) string {
 
 // hit is what one event adds to a finding.
 type hit struct {
-	event      uint64 // a hash of its id, even; odd where it is suppressed
-	again      bool
+	event uint64 // a hash of its id, even; odd where it is suppressed
+	again bool
+	// retro tells that a feed learned of the indicator after it was met.
+	retro      bool
 	at         time.Time
 	severity   finding.Severity
 	confidence int
@@ -52,7 +54,7 @@ type hit struct {
 
 func newHit(e *enrich.Event, g *group, severity finding.Severity, s *Suppression) *hit {
 	h := &hit{
-		event: hashOf(e.ID), again: e.Again, at: e.Time, severity: severity, confidence: g.confidence(), hostName: e.HostIdentifier.Text(),
+		event: hashOf(e.ID), again: e.Again && !g.retro(), retro: g.retro(), at: e.Time, severity: severity, confidence: g.confidence(), hostName: e.HostIdentifier.Text(),
 		what: clip(sentence(e, g)), executable: clip(executable(e)), techniques: g.techniques(),
 		evidence: finding.Evidence{ID: e.ID, Position: e.Position},
 	}
@@ -96,6 +98,7 @@ type record struct {
 	revision         int64
 	told             time.Time
 	dirty            bool
+	retro            bool // a hit was found in what had passed
 	first, last      time.Time
 	open, suppressed int64
 	severity         finding.Severity
@@ -132,8 +135,9 @@ func (r *record) status() finding.Status {
 func (r *record) add(h *hit) (changed bool) {
 	at := slices.IndexFunc(r.counted, func(c uint64) bool { return c|1 == h.event|1 })
 	switch {
-	case !h.again:
+	case !h.again && (!h.retro || at < 0):
 		r.count(h)
+		r.retro = r.retro || h.retro
 		changed = true
 	case at >= 0:
 		changed = r.recount(at, h)

@@ -15,7 +15,7 @@ func (r *record) finding(host enrich.Host) *finding.Finding {
 	f := &finding.Finding{
 		ID: r.id, Revision: r.revision, Rule: r.rule, Title: "An indicator was met", Reason: r.reason(), Status: r.status(),
 		Severity: r.severity, Confidence: r.confidence, FirstSeen: r.first, LastSeen: r.last, Count: r.open + r.suppressed,
-		Techniques: r.techniques, Evidence: r.evidence, Host: host, HostName: r.hostName, Copies: r.copies, Executables: r.executables,
+		Techniques: r.techniques, Evidence: r.evidence, Host: host, HostName: r.hostName, Copies: r.copies, Executables: r.executables, Retro: r.retro,
 	}
 	if r.session != "" {
 		f.Session = []byte(r.session)
@@ -27,6 +27,9 @@ func (r *record) reason() string {
 	text := r.what
 	if n := r.open + r.suppressed; n > 1 {
 		text += fmt.Sprintf(" Met %d times that day.", n)
+	}
+	if r.retro {
+		text += " It was found afterwards, when the list had learned of it."
 	}
 	switch {
 	case r.open == 0:

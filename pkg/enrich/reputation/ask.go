@@ -116,7 +116,7 @@ func (q *question) fingerprints(buf []byte) {
 	} {
 		if text, ok := q.value(p.field, buf); ok {
 			q.asked = true
-			q.keep(spot{field: p.ecs, talk: true}, text, q.index.Fingerprint(q.event.Threats, p.kind, text, q.event.Time))
+			q.keep(spot{field: p.ecs, talk: true}, text, q.index.fingerprint(q.event.Threats, p.kind, text, q.event.Time, q.seen))
 		}
 	}
 }
@@ -128,14 +128,14 @@ func (q *question) hashes(buf []byte) {
 	}{{event.MD5, "file.hash.md5"}, {event.SHA1, "file.hash.sha1"}, {event.SHA256, "file.hash.sha256"}} {
 		if text, ok := q.value(h.field, buf); ok {
 			q.asked = true
-			q.keep(spot{field: h.ecs}, text, q.index.Hash(q.event.Threats, text, q.event.Time))
+			q.keep(spot{field: h.ecs}, text, q.index.hash(q.event.Threats, text, q.event.Time, q.seen))
 		}
 	}
 }
 
 // paths asks about the program and the files, where a feed names any.
 func (q *question) paths(buf []byte) {
-	if !q.index.paths() {
+	if !q.index.paths() && q.seen == nil {
 		return
 	}
 	for _, p := range [...]struct {
@@ -146,7 +146,7 @@ func (q *question) paths(buf []byte) {
 	} {
 		if text, ok := q.value(p.field, buf); ok {
 			q.asked = true
-			q.keep(spot{field: p.ecs}, text, q.index.Path(q.event.Threats, text, q.event.Time))
+			q.keep(spot{field: p.ecs}, text, q.index.file(q.event.Threats, text, q.event.Time, q.seen))
 		}
 	}
 }
@@ -163,6 +163,6 @@ func (q *question) columns(buf []byte) {
 			text = v.AppendText(buf)
 		}
 		q.asked = true
-		q.keep(spot{field: "osquery.columns." + name}, text, q.index.Value(q.event.Threats, name, text, q.event.Time))
+		q.keep(spot{field: "osquery.columns." + name}, text, q.index.value(q.event.Threats, name, text, q.event.Time, q.seen))
 	}
 }

@@ -46,6 +46,9 @@ type builder struct {
 	seen map[string]int
 	// document counts the documents up to the one that is read.
 	document int
+	// gone and generation are of the delisted indicator that is taken.
+	gone       int64
+	generation string
 	// many tells that the feed has more than one document.
 	many bool
 
@@ -141,7 +144,7 @@ func (b *builder) take(r feed.Row, i *feed.Indicator) (reason string) {
 			b.host(r, i)
 		}
 	case feed.Path:
-		if bytes.ContainsAny(i.Value, "*?") {
+		if isPattern(i.Value) {
 			return b.glob(r, key[1:], i)
 		}
 	}
@@ -234,6 +237,9 @@ func (b *builder) key(r feed.Row, k feed.Kind, key []byte, i *feed.Indicator) {
 	b.texts = append(b.texts, i.Value...)
 }
 
+// isPattern tells a path that is a pattern.
+func isPattern(path []byte) bool { return bytes.ContainsAny(path, "*?") }
+
 // glob takes a pattern of paths. One without three letters of its own would meet
 // nearly everything.
 func (b *builder) glob(r feed.Row, pattern []byte, i *feed.Indicator) (reason string) {
@@ -252,7 +258,7 @@ func (b *builder) row(r feed.Row, k feed.Kind, i *feed.Indicator) row {
 	if b.many {
 		document = r.Document
 	}
-	return row{uint32(r.Line), b.details.add(k, i, document)}
+	return row{uint32(r.Line), b.details.add(k, i, standing{document, b.generation, b.gone})}
 }
 
 // table packs what was gathered, and takes it: the builder is of no use after.

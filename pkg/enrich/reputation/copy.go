@@ -23,11 +23,14 @@ type keptCopy struct {
 	note   fetch.Note // of this feed's source; zero where there is none
 	// readOnly keeps everything as it is.
 	readOnly bool
+	// history tells that it has a history, of which keep is Loader.Keep.
+	history bool
+	keep    time.Duration
 }
 
 // copyOf opens what is kept of a feed. A copy of another source is none.
 func (l *Loader) copyOf(f Feed) *keptCopy {
-	c := &keptCopy{feed: f, readOnly: l.ReadOnly || l.Dir == ""}
+	c := &keptCopy{feed: f, readOnly: l.ReadOnly || l.Dir == "", history: l.Dir != "" && !l.passing, keep: l.Keep}
 	if l.Dir == "" {
 		return c
 	}
@@ -51,7 +54,7 @@ func (c *keptCopy) read(ctx context.Context, seed maphash.Seed) *table {
 	if c.folder.Dir == "" || len(c.note.Documents) == 0 {
 		return nil
 	}
-	t, err := c.readNote(ctx, c.note, c.folder, seed, &FeedReport{})
+	t, err := c.readNote(ctx, c.note, c.folder, seed, c.kept(), &FeedReport{})
 	if err != nil {
 		return nil
 	}
@@ -59,13 +62,65 @@ func (c *keptCopy) read(ctx context.Context, seed maphash.Seed) *table {
 	return t
 }
 
+// own is the folder that may be written to, empty for none.
+func (c *keptCopy) own() string {
+	if c.readOnly {
+		return ""
+	}
+	return c.folder.Dir
+}
+
+// kept is the history of what is kept.
+func (c *keptCopy) kept() history {
+	if !c.history {
+		return history{dir: c.own()}
+	}
+	return history{dir: c.own(), keep: c.keep, told: true, before: func(string) *past { return c.past() }}
+}
+
+// past is what is kept of the feed's past, nil where that is nothing.
+func (c *keptCopy) past() *past {
+	p := readHistory(c.folder.Dir, c.feed)
+	if p != nil {
+		p.loaded = c.note.Loaded.Unix()
+	}
+	return p
+}
+
+// history is what a load of a feed goes on with: the table in use, else what is kept
+// on disk. A copy of another generation is read, to know what left the list while
+// nobody looked.
+func (l *Loader) history(ctx context.Context, c *keptCopy, old *table, seed maphash.Seed) history {
+	h := history{dir: c.own(), keep: l.Keep, told: c.history}
+	if !c.history && l.Keep == 0 {
+		return h
+	}
+	h.before = func(generation string) *past {
+		if old == nil && c.history && c.note.Generation != generation {
+			old = c.read(ctx, seed)
+		}
+		switch {
+		case old == nil && c.history:
+			return c.past()
+		case old == nil || !old.feed.sameSource(c.feed):
+			return nil
+		}
+		p := pastOf(old)
+		if !old.feed.sameSettings(c.feed) { // its rows may mean something else
+			p.table, p.gone = nil, nil
+		}
+		return p
+	}
+	return h
+}
+
 // readNote loads the documents of a note.
-func (c *keptCopy) readNote(ctx context.Context, n fetch.Note, folder fetch.Folder, seed maphash.Seed, fr *FeedReport) (*table, error) {
+func (c *keptCopy) readNote(ctx context.Context, n fetch.Note, folder fetch.Folder, seed maphash.Seed, h history, fr *FeedReport) (*table, error) {
 	var list []document
 	for _, d := range n.Documents {
 		list = append(list, document{d.Name, folder.Path(n, d)})
 	}
-	t, err := readDocuments(ctx, c.feed, list, seed, fr)
+	t, err := readDocuments(ctx, c.feed, list, seed, h, fr)
 	if err != nil {
 		// What is read lies where nobody needs to look; the feed is what failed.
 		var path *os.PathError
@@ -143,6 +198,9 @@ func (c *keptCopy) keepLocal(t *table, fr *FeedReport) error {
 func (c *keptCopy) importFiles(t *table, fr *FeedReport) error {
 	same := c.note.Generation == t.generation && len(c.note.Documents) > 0
 	c.loaded(t, fr)
+	if err := writeHistory(c.folder.Dir, t); err != nil {
+		return err
+	}
 	if same {
 		return c.folder.Write(c.note)
 	}
@@ -176,7 +234,7 @@ func (l *Loader) remote(ctx context.Context, f Feed, old *table, seed maphash.Se
 		if t := l.copyOf(f).read(ctx, seed); t != nil {
 			return t, nil
 		}
-		l = &Loader{Client: l.Client, Header: l.Header}
+		l = &Loader{Client: l.Client, Header: l.Header, Keep: l.Keep}
 	}
 	l, done, err := l.temporary()
 	if err != nil {
@@ -239,7 +297,7 @@ func (l *Loader) fetch(ctx context.Context, c *keptCopy, old *table, seed maphas
 // take reads what was fetched, and keeps it if it is good.
 func (l *Loader) take(ctx context.Context, c *keptCopy, note fetch.Note, path string, old *table, seed maphash.Seed, fr *FeedReport) (*table, error) {
 	note.Folder = filepath.Base(path)
-	t, err := c.readNote(ctx, note, c.folder, seed, fr)
+	t, err := c.readNote(ctx, note, c.folder, seed, l.history(ctx, c, old, seed), fr)
 	if err == nil {
 		err = c.shrunk(old, t)
 	}
@@ -249,6 +307,11 @@ func (l *Loader) take(ctx context.Context, c *keptCopy, note fetch.Note, path st
 	c.note = note
 	c.loaded(t, fr)
 	t.next = c.note.Next
+	if c.history {
+		if err := writeHistory(c.folder.Dir, t); err != nil {
+			return t, err
+		}
+	}
 	return t, c.folder.Keep(path, c.note)
 }
 

@@ -3,6 +3,7 @@ package reputation
 import (
 	"bytes"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 
@@ -27,6 +28,7 @@ type Answer struct {
 // person, it may allocate.
 func (x *Index) Explain(text string, at time.Time) (all []Answer) {
 	e := explainer{x: x, at: at}
+	defer runtime.KeepAlive(x)
 	value := []byte(text)
 	if prefix, ok := parsePrefix(value); ok {
 		e.address(prefix, 0)
@@ -45,7 +47,7 @@ func (x *Index) Explain(text string, at time.Time) (all []Answer) {
 		e.key(k, value)
 	}
 	if schemeLen(value) == 0 && x.paths() && bytes.ContainsAny(value, `/\.`) {
-		e.add(feed.Path, text, x.path(nil, value, at), "")
+		e.add(feed.Path, text, x.path(nil, value, at, nil), "")
 	}
 	for _, column := range x.columns {
 		if got := x.Value(nil, column, value, at); len(got) > 0 {

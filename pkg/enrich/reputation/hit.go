@@ -91,11 +91,18 @@ func (t *table) more(r row) (m more) {
 func (h *hit) threat(at time.Time) enrich.Threat {
 	t, d, m := h.table, &h.table.details[h.row.detail], h.table.more(h.row)
 	out := enrich.Threat{
-		How: h.how, Feed: t.feed.Name, Generation: t.generation, Role: t.feed.Role, Confidence: cmp.Or(int(d.confidence), t.feed.Confidence),
+		How: h.how, Feed: t.feed.Name, Generation: cmp.Or(m.generation, t.generation), Role: t.feed.Role, Confidence: cmp.Or(int(d.confidence), t.feed.Confidence),
 		Name: m.name, ID: m.id, Event: m.event, Reference: m.reference, Techniques: splitWords(m.attack),
 		Tags: t.feed.Tags, TLP: cmp.Or(m.tlp, t.feed.TLP), Port: d.port, Reports: d.reports,
 		FirstSeen: timeOf(d.first), LastSeen: timeOf(d.last), ValidFrom: timeOf(m.from), ValidUntil: timeOf(d.until),
 		Provenance: cmp.Or(m.document, filepath.Base(t.feed.where())) + ":" + strconv.FormatUint(uint64(h.row.line), 10),
+	}
+	out.Delisted = timeOf(d.gone)
+	if len(t.idents) > 0 {
+		out.Since = timeOf(t.seen(h.ident()))
+	}
+	if t.told {
+		out.FirstSeenHere = out.Since
 	}
 	out.BeforeValidFrom = m.from != 0 && !at.IsZero() && at.Unix() < m.from
 	if m.tags != "" || m.name != "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/maphash"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 
 // Index holds the indicators of all feeds. It does not change, so any number of
 // goroutines may ask it at once. The zero Index has no feeds.
+//
+// What only hits read may lie in a file that is read as memory, which ends with the
+// Index: methods hold on to it until they are done.
 //
 // Lookups append what they find to dst, without Field and Atomic, and leave it
 // alone when they find nothing; then they allocate nothing. Matches of narrower
@@ -58,16 +62,23 @@ func (x *Index) table(feed string) *table {
 // Address looks up an address: every listed prefix that holds it. An indicator
 // that has a port meets the same port, and port 0, which means unknown.
 func (x *Index) Address(dst []enrich.Threat, a netip.Addr, port uint16, at time.Time) []enrich.Threat {
+	return x.address(dst, a, port, at, nil)
+}
+
+func (x *Index) address(dst []enrich.Threat, a netip.Addr, port uint16, at time.Time, sought *Sought) []enrich.Threat {
 	if !a.IsValid() {
 		return dst
 	}
 	var buf [8]hit
 	hits := buf[:0]
 	a = a.Unmap()
+	sought.address(a)
 	for _, t := range x.tables {
 		hits = t.address(hits, a, port, at)
 	}
-	return appendThreats(dst, hits, false, at)
+	dst = appendThreats(dst, hits, false, at)
+	runtime.KeepAlive(x)
+	return dst
 }
 
 // Domain looks up a name and the names above it, as far as names of two labels.
@@ -80,6 +91,10 @@ func (x *Index) Domain(dst []enrich.Threat, name []byte, at time.Time) []enrich.
 // Host is Domain with the port that the name was used with, 0 for unknown: an
 // indicator that has a port is not met with another.
 func (x *Index) Host(dst []enrich.Threat, name []byte, port uint16, at time.Time) []enrich.Threat {
+	return x.host(dst, name, port, at, nil)
+}
+
+func (x *Index) host(dst []enrich.Threat, name []byte, port uint16, at time.Time, sought *Sought) []enrich.Threat {
 	var buf [256]byte
 	key, ok := appendDomain(buf[:0], name)
 	if !ok {
@@ -88,36 +103,50 @@ func (x *Index) Host(dst []enrich.Threat, name []byte, port uint16, at time.Time
 	var hitBuf [8]hit
 	hits := hitBuf[:0]
 	for how := howExact; bytes.IndexByte(key, '.') >= 0; how = howSubdomain {
+		sought.key(key)
 		hits = x.key(hits, key, how, port, at)
 		key = key[bytes.IndexByte(key, '.')+1:]
 	}
-	return appendThreats(dst, hits, false, at)
+	dst = appendThreats(dst, hits, false, at)
+	runtime.KeepAlive(x)
+	return dst
 }
 
 // URL looks up a URL with a scheme, as a whole; its host is another question.
 // Scheme, user, fragment and the spelling of escapes do not matter.
 func (x *Index) URL(dst []enrich.Threat, text []byte, at time.Time) []enrich.Threat {
+	return x.url(dst, text, at, nil)
+}
+
+func (x *Index) url(dst []enrich.Threat, text []byte, at time.Time, sought *Sought) []enrich.Threat {
 	var buf [512]byte
 	l, ok := parseURL(buf[:0], text)
 	if !ok {
 		return dst
 	}
-	return x.whole(dst, l.key, at)
+	return x.whole(dst, l.key, at, sought)
 }
 
 // Hash looks up an MD5, SHA-1 or SHA-256 in hexadecimal. Case does not matter.
 func (x *Index) Hash(dst []enrich.Threat, text []byte, at time.Time) []enrich.Threat {
+	return x.hash(dst, text, at, nil)
+}
+
+func (x *Index) hash(dst []enrich.Threat, text []byte, at time.Time, sought *Sought) []enrich.Threat {
 	var buf [64]byte
 	key, ok := appendHash(buf[:0], text)
 	if !ok {
 		return dst
 	}
-	return x.whole(dst, key, at)
+	return x.whole(dst, key, at, sought)
 }
 
-func (x *Index) whole(dst []enrich.Threat, key []byte, at time.Time) []enrich.Threat {
+func (x *Index) whole(dst []enrich.Threat, key []byte, at time.Time, sought *Sought) []enrich.Threat {
+	sought.key(key)
 	var buf [8]hit
-	return appendThreats(dst, x.key(buf[:0], key, howExact, 0, at), false, at)
+	dst = appendThreats(dst, x.key(buf[:0], key, howExact, 0, at), false, at)
+	runtime.KeepAlive(x)
+	return dst
 }
 
 func (x *Index) key(hits []hit, key []byte, how string, port uint16, at time.Time) []hit {
@@ -133,33 +162,45 @@ func (x *Index) key(hits []hit, key []byte, how string, port uint16, at time.Tim
 
 // Fingerprint looks up a JA3, JA3S, JA4, JARM or the SHA-1 of a certificate.
 func (x *Index) Fingerprint(dst []enrich.Threat, k feed.Kind, text []byte, at time.Time) []enrich.Threat {
+	return x.fingerprint(dst, k, text, at, nil)
+}
+
+func (x *Index) fingerprint(dst []enrich.Threat, k feed.Kind, text []byte, at time.Time, sought *Sought) []enrich.Threat {
 	var buf [64]byte
 	key, ok := appendKey(buf[:0], k, text)
 	if !ok || k < feed.JA3 || k > feed.Cert {
 		return dst
 	}
-	return x.whole(dst, key, at)
+	return x.whole(dst, key, at, sought)
 }
 
 // Path looks up the path of a file: as a whole, by its last part, and among the
 // patterns.
 func (x *Index) Path(dst []enrich.Threat, path []byte, at time.Time) []enrich.Threat {
-	var buf [8]hit
-	return appendThreats(dst, x.path(buf[:0], path, at), false, at)
+	return x.file(dst, path, at, nil)
 }
 
-func (x *Index) path(hits []hit, path []byte, at time.Time) []hit {
+func (x *Index) file(dst []enrich.Threat, path []byte, at time.Time, sought *Sought) []enrich.Threat {
+	var buf [8]hit
+	dst = appendThreats(dst, x.path(buf[:0], path, at, sought), false, at)
+	runtime.KeepAlive(x)
+	return dst
+}
+
+func (x *Index) path(hits []hit, path []byte, at time.Time, sought *Sought) []hit {
 	var buf [512]byte
 	key, ok := appendKey(buf[:0], feed.Path, path)
-	if !ok || !x.paths() {
+	if !ok || !x.paths() && sought == nil {
 		return hits
 	}
+	sought.key(key)
 	hits = x.key(hits, key, howExact, 0, at)
 	folded := key[1:]
 	base := folded[bytes.LastIndexAny(folded, `/\`)+1:]
 	if len(base) < len(folded) && len(base) > 0 {
 		var name [256]byte
 		key, _ := appendKey(name[:0], feed.Path, base)
+		sought.key(key)
 		hits = x.key(hits, key, howName, 0, at)
 	}
 	for _, t := range x.tables {
@@ -177,6 +218,10 @@ func (x *Index) paths() bool {
 // Value looks up a value of one of osquery's columns in the feeds that are about
 // it.
 func (x *Index) Value(dst []enrich.Threat, column string, text []byte, at time.Time) []enrich.Threat {
+	return x.value(dst, column, text, at, nil)
+}
+
+func (x *Index) value(dst []enrich.Threat, column string, text []byte, at time.Time, sought *Sought) []enrich.Threat {
 	var buf [256]byte
 	key, ok := appendKey(buf[:0], feed.Value, text)
 	if !ok {
@@ -184,13 +229,16 @@ func (x *Index) Value(dst []enrich.Threat, column string, text []byte, at time.T
 	}
 	var hitBuf [8]hit
 	hits := hitBuf[:0]
+	sought.key(key)
 	hash := hashOf(x.seed, key) &^ x.weak
 	for _, t := range x.tables {
 		if slices.Contains(t.feed.Columns, column) {
 			hits = t.key(hits, hash, key, howExact, 0, at)
 		}
 	}
-	return appendThreats(dst, hits, false, at)
+	dst = appendThreats(dst, hits, false, at)
+	runtime.KeepAlive(x)
+	return dst
 }
 
 // Columns are those that a feed's values are compared with, each once.
@@ -202,6 +250,8 @@ type Size struct {
 	Addresses, Keys            int
 	AddressBytes, KeyBytes     int
 	TextBytes, ProvenanceBytes int
+	// OnDisk is what of the last two is in files, not in memory.
+	OnDisk int
 }
 
 // Size measures the Index.
@@ -212,7 +262,10 @@ func (x *Index) Size() (s Size) {
 		s.Keys += len(t.keys.hashes)
 		s.KeyBytes += 4*cap(t.keys.root) + 12*cap(t.keys.hashes)
 		s.TextBytes += cap(t.keys.texts)
-		s.ProvenanceBytes += 8*t.entries() + detailBytes*cap(t.details) + cap(t.words)
+		if t.disk != nil {
+			s.OnDisk += len(t.disk.data)
+		}
+		s.ProvenanceBytes += 8*t.all() + identBytes*cap(t.idents) + detailBytes*cap(t.details) + cap(t.words)
 	}
 	return s
 }

@@ -29,6 +29,9 @@ type Loader struct {
 	// Dir is where the last good copy of each feed is kept. Empty keeps nothing:
 	// then URLs are fetched into a folder that is removed again.
 	Dir string
+	// Keep is how long a delisted indicator still matches what happened before that; 0
+	// is not at all.
+	Keep time.Duration
 	// ReadOnly uses the copies in Dir, which another process keeps, and writes
 	// nothing there. A URL of which there is no copy is fetched for this load
 	// alone.
@@ -38,6 +41,9 @@ type Loader struct {
 	// Header returns what is sent to the URL of the feed of that name: it may
 	// hold secrets. nil sends nothing of the kind.
 	Header func(name string) (http.Header, error)
+
+	// passing tells that Dir ends with the load.
+	passing bool
 }
 
 // Load reads feeds with a Loader that keeps nothing.
@@ -120,7 +126,7 @@ func (l *Loader) local(ctx context.Context, f Feed, old *table, seed maphash.See
 		return old, nil
 	}
 	c := l.copyOf(f)
-	t, err := readLocal(ctx, f, seed, fr)
+	t, err := readLocal(ctx, f, seed, l.history(ctx, c, old, seed), fr)
 	if err == nil {
 		err = c.shrunk(old, t)
 	}
@@ -139,13 +145,13 @@ func (t *table) current(f Feed) bool {
 	return t != nil && !t.racy && t.feed.sameSettings(f) && t.stamp != (stamp{}) && lookAt(f.Path) == t.stamp
 }
 
-func readLocal(ctx context.Context, f Feed, seed maphash.Seed, fr *FeedReport) (*table, error) {
+func readLocal(ctx context.Context, f Feed, seed maphash.Seed, h history, fr *FeedReport) (*table, error) {
 	started, from := time.Now(), lookAt(f.Path)
 	list, err := localDocuments(f.Path)
 	if err != nil {
 		return nil, err
 	}
-	t, err := readDocuments(ctx, f, list, seed, fr)
+	t, err := readDocuments(ctx, f, list, seed, h, fr)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +160,7 @@ func readLocal(ctx context.Context, f Feed, seed maphash.Seed, fr *FeedReport) (
 }
 
 // readDocuments reads the documents of one load and checks them as a whole.
-func readDocuments(ctx context.Context, f Feed, list []document, seed maphash.Seed, fr *FeedReport) (*table, error) {
+func readDocuments(ctx context.Context, f Feed, list []document, seed maphash.Seed, h history, fr *FeedReport) (*table, error) {
 	decoder, err := f.decoder()
 	if err != nil {
 		return nil, err
@@ -184,8 +190,8 @@ func readDocuments(ctx context.Context, f Feed, list []document, seed maphash.Se
 	if err != nil {
 		return nil, err
 	}
-	t := b.table()
-	t.generation, t.loaded = generation, time.Now()
+	t := b.goOn(h, generation, time.Now())
+	fr.InMemory = t.toDisk(h.dir, onDisk)
 	return t, nil
 }
 
@@ -199,6 +205,6 @@ func (l *Loader) temporary() (*Loader, func() error, error) {
 		return nil, nil, fmt.Errorf("folder to fetch into: %w", err)
 	}
 	own := *l
-	own.Dir = dir
+	own.Dir, own.passing = dir, true
 	return &own, func() error { return os.RemoveAll(dir) }, nil
 }

@@ -18,10 +18,16 @@ const maxThreats = 100
 // command line holds. It implements enrich.Enricher.
 type Lookup struct {
 	store *Store
+	// observe has it note in Event.Sought what it asked about.
+	observe bool
 }
 
 // New returns a Lookup that asks store's Index of the moment.
-func New(store *Store) *Lookup { return &Lookup{store} }
+func New(store *Store) *Lookup { return &Lookup{store: store} }
+
+// NewObserving returns a Lookup that also notes in each event's Sought and SoughtIn what
+// it asked about, and which Index, for who looks in what has passed later.
+func NewObserving(store *Store) *Lookup { return &Lookup{store, true} }
 
 // Name is "reputation".
 func (l *Lookup) Name() string { return "reputation" }
@@ -31,6 +37,9 @@ func (l *Lookup) Name() string { return "reputation" }
 // the gap feed_unavailable. The error is always nil.
 func (l *Lookup) Enrich(_ context.Context, e *enrich.Event) error {
 	q := question{index: l.store.Current(), event: e}
+	if l.observe {
+		q.seen, e.SoughtIn = (*Sought)(&e.Sought), q.index
+	}
 	var buf [1024]byte
 	q.remote(buf[:0])
 	q.origin(buf[:0])
@@ -55,6 +64,8 @@ type question struct {
 	event *enrich.Event
 	// asked tells that the event had something to look up.
 	asked bool
+	// seen notes it, nil for not.
+	seen *Sought
 }
 
 // spot is where a value was met: the ECS field, and what else a match says of it.
@@ -101,7 +112,7 @@ func (q *question) url(s, host spot, text []byte) {
 		return
 	}
 	q.asked = true
-	q.keep(s, text, q.index.URL(q.event.Threats, text, q.event.Time))
+	q.keep(s, text, q.index.url(q.event.Threats, text, q.event.Time, q.seen))
 	if l.addr.IsValid() {
 		q.address(host, l.host, l.addr, l.port)
 	} else {
@@ -125,12 +136,12 @@ func (q *question) host(s spot, text []byte) {
 
 func (q *question) address(s spot, text []byte, addr netip.Addr, port uint16) {
 	q.asked = true
-	q.keep(s, text, q.index.Address(q.event.Threats, addr, port, q.event.Time))
+	q.keep(s, text, q.index.address(q.event.Threats, addr, port, q.event.Time, q.seen))
 }
 
 func (q *question) domain(s spot, text []byte, port uint16) {
 	q.asked = q.asked || bytes.IndexByte(text, '.') > 0
-	q.keep(s, text, q.index.Host(q.event.Threats, text, port, q.event.Time))
+	q.keep(s, text, q.index.host(q.event.Threats, text, port, q.event.Time, q.seen))
 }
 
 // keep takes the threats that were appended to the event's, without those that

@@ -30,6 +30,9 @@ type FeedReport struct {
 	// Entries said the same twice. All are 0 where Unchanged.
 	Rows, Refused, Skipped, Private int
 	Reasons, Skips                  []Reason
+	// InMemory is why what only hits read is kept in memory and not on disk, nil where
+	// it is on disk or small.
+	InMemory error
 	// Unchanged tells that the source is what is already loaded, and was not read.
 	Unchanged bool
 	// Kept tells that the feed failed, and that its last good data stay in use.
@@ -60,6 +63,9 @@ func (r Report) Err() error {
 // matching.
 func (f FeedReport) Warnings() []string {
 	var all []string
+	if f.InMemory != nil {
+		all = append(all, "kept in memory whole: "+f.InMemory.Error())
+	}
 	for _, list := range [][]Reason{f.Reasons, f.Skips} {
 		for _, r := range list {
 			all = append(all, r.in(filepath.Base(f.Path)))

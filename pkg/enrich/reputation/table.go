@@ -37,10 +37,25 @@ type table struct {
 	globs   []globEntry
 	details []detail
 	words   []byte // what details say more
-	paths   bool   // whether there are paths among the keys or globs
+	// idents are all entries by their hash; nil where no history is asked for. gone
+	// are the delisted ones, of which there are delisted entries; told tells that times
+	// are kept over restarts.
+	idents   []ident
+	gone     []departed
+	delisted int
+	told     bool
+	// fresh are lists of what is new, once asked for.
+	fresh *fresh
+	// disk holds what toDisk moved, nil where all is in memory.
+	disk  *mapped
+	paths bool // whether there are paths among the keys or globs
 }
 
-func (t *table) entries() int {
+// entries is how many indicators the feed lists.
+func (t *table) entries() int { return t.all() - t.delisted }
+
+// all is entries with those that are delisted.
+func (t *table) all() int {
 	return len(t.v4.starts) + len(t.v6.starts) + len(t.keys.hashes) + len(t.globs)
 }
 
@@ -120,9 +135,9 @@ func (t *table) pattern(hits []hit, path, base []byte, at time.Time) []hit {
 // ended tells an indicator whose time was over at the time of the event.
 func (t *table) ended(d *detail, at time.Time) bool {
 	if at.IsZero() {
-		return false
+		return d.gone != 0
 	}
-	if d.until != 0 && at.Unix() >= d.until {
+	if d.until != 0 && at.Unix() >= d.until || d.gone != 0 && at.Unix() >= d.gone {
 		return true
 	}
 	seen := max(d.first, d.last)

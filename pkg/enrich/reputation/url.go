@@ -9,10 +9,11 @@ import (
 // location is a URL taken apart, in the form that URLs are compared in. Its
 // slices point into the memory that parseURL was given.
 type location struct {
-	// key is host, port unless it is the scheme's own, path and query. The
-	// scheme is not part of it, as in Zeek, nor are user name and fragment.
+	// key is host, port unless it is the scheme's own, path and query, in the
+	// canonical form of Safe Browsing. The scheme is not part of it, as in Zeek, nor
+	// are user name and fragment.
 	key []byte
-	// host is as written, without brackets; addr is valid where it is an address.
+	// host is without brackets and escapes; addr is valid where it is an address.
 	host []byte
 	addr netip.Addr
 	// port is the one written, else the scheme's own, else 0.
@@ -22,6 +23,7 @@ type location struct {
 // parseURL reads a URL that has a scheme and appends its key to dst. ok is false
 // for what has no host that is a name of two labels or an address.
 func parseURL(dst, text []byte) (l location, ok bool) {
+	text = bytes.Trim(text, " \t\r\n")
 	n := schemeLen(text)
 	if n == 0 {
 		return l, false
@@ -35,8 +37,14 @@ func parseURL(dst, text []byte) (l location, ok bool) {
 	if !ok {
 		return l, false
 	}
+	host = bytes.Trim(host, "[]")
+	if bytes.IndexByte(host, ':') < 0 && bytes.ContainsAny(host, "%\t\r\n") { // of IPv6 it is a zone
+		from := len(dst)
+		dst = appendUnescaped(dst, host)
+		host = dst[from:]
+	}
 	start := len(dst)
-	l.host = bytes.Trim(host, "[]")
+	l.host = bytes.Trim(host, ".")
 	if l.addr, dst, ok = appendHost(dst, l.host); !ok {
 		return l, false
 	}
@@ -51,13 +59,26 @@ func parseURL(dst, text []byte) (l location, ok bool) {
 // appendHost appends a URL's host, IPv6 in brackets.
 func appendHost(dst, host []byte) (addr netip.Addr, _ []byte, ok bool) {
 	if addr, ok = parseAddr(host); !ok {
+		addr, ok = numericAddr(host)
+	}
+	if !ok {
 		dst, ok = appendDomain(dst, host)
 		return addr, dst, ok
 	}
+	addr = fromNAT64(addr)
 	if addr.Is4() {
 		return addr, addr.AppendTo(dst), true
 	}
 	return addr, append(addr.AppendTo(append(dst, '[')), ']'), true
+}
+
+// fromNAT64 is the IPv4 address within one of the well-known prefix of NAT64.
+func fromNAT64(a netip.Addr) netip.Addr {
+	if a.Is6() && netip.PrefixFrom(netip.AddrFrom16([16]byte{0, 0x64, 0xff, 0x9b}), 96).Contains(a) {
+		raw := a.As16()
+		return netip.AddrFrom4([4]byte(raw[12:]))
+	}
+	return a
 }
 
 // appendPort appends a port that is not the usual one.
@@ -138,37 +159,4 @@ func cutAny(b []byte, of string) (before, from []byte) {
 		return b[:at], b[at:]
 	}
 	return b, nil
-}
-
-// appendPath appends path and query, without the fragment, in one spelling: what
-// needs no escape has none, what has one has it in upper case.
-func appendPath(dst, rest []byte) []byte {
-	rest, _ = cutAny(rest, "#")
-	if len(rest) == 0 || rest[0] != '/' {
-		dst = append(dst, '/')
-	}
-	for i := 0; i < len(rest); i++ {
-		c := rest[i]
-		if c == '%' && i+2 < len(rest) {
-			if n, value := hexGroup(rest[i+1 : i+3]); n == 2 {
-				dst = appendEscaped(dst, byte(value))
-				i += 2
-				continue
-			}
-		}
-		if c <= ' ' || c >= 0x7f {
-			dst = appendEscaped(dst, c)
-			continue
-		}
-		dst = append(dst, c)
-	}
-	return dst
-}
-
-func appendEscaped(dst []byte, c byte) []byte {
-	if letter(c) || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~' {
-		return append(dst, c)
-	}
-	const digits = "0123456789ABCDEF"
-	return append(dst, '%', digits[c>>4], digits[c&15])
 }

@@ -233,6 +233,11 @@ func (s *FileSession) Reread(context.Context, Partition, string, int64, func(enr
 	return nil
 }
 
+// Again shows nothing: the feeds of a scan do not learn.
+func (s *FileSession) Again(context.Context, Partition, enrich.Range, func(enrich.Input) error) error {
+	return nil
+}
+
 // Abort ends the scan: its input is not read twice.
 func (s *FileSession) Abort(_ context.Context, cause error) error { return cause }
 

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,4 +83,40 @@ func (c KafkaConfig) checkCompacted(ctx context.Context, admin *kadm.Client) err
 		}
 	}
 	return nil
+}
+
+// CheckRetention tells which inputs do not keep their records for window, in words for
+// the person who starts the program: what is to be read again later may be gone. What
+// this user may not see is believed to be kept.
+func CheckRetention(ctx context.Context, cfg KafkaConfig, window time.Duration) (warnings []string) {
+	client, err := kgo.NewClient(append(cfg.Connection[:len(cfg.Connection):len(cfg.Connection)], kgo.RetryTimeout(checkTimeout))...)
+	if err != nil {
+		return nil
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	configs, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, cfg.Inputs...)
+	if err != nil {
+		return nil
+	}
+	for _, topic := range configs {
+		for _, setting := range topic.Configs {
+			kept, err := strconv.ParseInt(setting.MaybeValue(), 10, 64)
+			if err != nil || kept < 0 {
+				continue
+			}
+			switch setting.Key {
+			case "retention.ms":
+				if kept := time.Duration(kept) * time.Millisecond; kept < window {
+					warnings = append(warnings, fmt.Sprintf("topic %s keeps records for %v, retro.window is %v: what feeds learn later than that is not found; set retention.ms to %d or more",
+						topic.Name, kept, window, window.Milliseconds()))
+				}
+			case "retention.bytes":
+				warnings = append(warnings, fmt.Sprintf("topic %s keeps at most %d bytes of a partition: where that is less than %v of records, what feeds learn later is not found",
+					topic.Name, kept, window))
+			}
+		}
+	}
+	return warnings
 }

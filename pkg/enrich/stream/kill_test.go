@@ -86,8 +86,8 @@ func killAt(t *testing.T, key kmsg.Key, done bool) {
 		if p, ok := req.(*kmsg.ProduceRequest); killed.Load() || ok && p.TransactionID == nil { // the test's own
 			return nil, nil, false
 		}
+		killed.Store(true) // before the one who waits for its end sees it
 		(<-second).kill()
-		killed.Store(true)
 		if done {
 			return nil, nil, false
 		}

@@ -23,6 +23,12 @@ func (s *KafkaSession) Reread(ctx context.Context, p Partition, topic string, fr
 	return span.Read(ctx, func(r *kgo.Record) error { return visit(s.cfg.input(r)) })
 }
 
+// Again shows the records of a range by a client of its own. What retention has taken
+// is left out.
+func (s *KafkaSession) Again(ctx context.Context, p Partition, r enrich.Range, visit func(enrich.Input) error) error {
+	return Span{s.cfg.Connection, Partition{r.Topic, p.ID}, r.From, r.To}.Inputs(ctx, visit)
+}
+
 // Span is records of one partition: those committed from From up to To.
 type Span struct {
 	Connection []kgo.Opt

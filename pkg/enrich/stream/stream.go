@@ -87,6 +87,9 @@ type Keeper interface {
 	// where the partition's state was committed. It is for a pipeline that was just
 	// built.
 	Reread(ctx context.Context, p Partition, topic string, from int64, visit func(enrich.Input) error) error
+	// Again shows the records of a range of one of a partition's topics that were
+	// processed. It may be called by any goroutine while the partition is held.
+	Again(ctx context.Context, p Partition, r enrich.Range, visit func(enrich.Input) error) error
 }
 
 // Session is a source with its committer and its state: one member of a consumer
@@ -138,20 +141,22 @@ type runner struct {
 	out       enrich.Out
 	idled     time.Time // when pipelines were last told that time passes
 	told      time.Time // when their status was last told
+	rechecks  map[Partition]*recheck
 }
 
 // Run takes everything session hands out through the job's pipelines, until
 // ctx ends or the input does; both are a nil error. What was polled before ctx
 // ended is either committed whole or not at all.
 func Run(ctx context.Context, session Session, job Job) error {
-	r := &runner{session: session, job: job, pipelines: map[Partition]*enrich.Pipeline{}}
+	r := &runner{session: session, job: job, pipelines: map[Partition]*enrich.Pipeline{}, rechecks: map[Partition]*recheck{}}
+	defer r.stopRechecks()
 	for {
 		polled, err := session.Poll(ctx)
 		switch {
 		case errors.Is(err, io.EOF):
 			return r.finish(ctx)
 		case err != nil && ctx.Err() != nil:
-			return nil //nolint:nilerr // a stop was asked for
+			return nil
 		case err != nil:
 			return fmt.Errorf("poll: %w", err)
 		}
@@ -168,7 +173,7 @@ func (r *runner) step(ctx context.Context, polled Polled) error {
 		return err
 	}
 	idle := time.Since(r.idled) >= time.Second
-	if len(polled.Batches) == 0 && len(polled.Gaps) == 0 && !idle {
+	if len(polled.Batches) == 0 && len(polled.Gaps) == 0 && !idle && len(r.rechecks) == 0 {
 		return nil
 	}
 	work, cancel := graceful(ctx)
@@ -178,6 +183,13 @@ func (r *runner) step(ctx context.Context, polled Polled) error {
 	if err == nil && idle {
 		r.idled = time.Now()
 		err = r.each(func(p *enrich.Pipeline) error { return p.OnIdle(work, &r.out) })
+	}
+	if err == nil {
+		most := recheckTime
+		if len(polled.Batches) == 0 {
+			most = recheckIdle
+		}
+		err = r.recheck(work, idle, most)
 	}
 	if err == nil && len(polled.Batches) == 0 && len(r.out.Outputs) == 0 {
 		return nil
@@ -249,6 +261,7 @@ func (r *runner) count(observe func(enrich.Stats)) {
 func (r *runner) assign(ctx context.Context, polled Polled) error {
 	for _, p := range polled.Revoked {
 		delete(r.pipelines, p)
+		r.stopRecheck(p)
 	}
 	for _, p := range polled.Assigned {
 		if err := r.build(ctx, p); err != nil {
@@ -259,6 +272,7 @@ func (r *runner) assign(ctx context.Context, polled Polled) error {
 }
 
 func (r *runner) build(ctx context.Context, p Partition) error {
+	r.stopRecheck(p)
 	pipeline, err := r.job.Build(p, r.session.State(p))
 	if err != nil {
 		return fmt.Errorf("partition %s/%d: %w", p.Topic, p.ID, err)
