@@ -27,13 +27,13 @@ type Enricher struct {
 	registry *prometheus.Registry
 	defined  []definition
 
-	rows, gaps, late, joins, evicted, books, routed *prometheus.CounterVec
-	matches, deadLetters, clamped, duplicates       prometheus.Counter
-	revised, cut                                    prometheus.Counter
-	feedEntries, feedRefused, feedLoaded, feedInUse *prometheus.GaugeVec
-	feedFailed                                      *prometheus.CounterVec
-	partitions, routes                              *partitions
-	learning                                        atomic.Bool
+	rows, gaps, late, joins, evicted, books, routed  *prometheus.CounterVec
+	matches, deadLetters, clamped, duplicates, again prometheus.Counter
+	revised, cut                                     prometheus.Counter
+	feedEntries, feedRefused, feedLoaded, feedInUse  *prometheus.GaugeVec
+	feedFailed                                       *prometheus.CounterVec
+	partitions, routes                               *partitions
+	learning                                         atomic.Bool
 }
 
 // New returns metrics of nothing.
@@ -49,6 +49,7 @@ func New() *Enricher {
 	m.matches = m.counter("matches_total", "Indicators met by events.")
 	m.deadLetters = m.counter("dead_letters_total", "Records that could not be taken.")
 	m.clamped = m.counter("clock_clamped_total", "Rows whose time was too absurd to move their host's clock.")
+	m.again = m.counter("rechecked_total", "Records that were read again, because a feed had learned of what may be in them.")
 	m.duplicates = m.counter("duplicates_total", "Rows that came before and were dropped.")
 	m.revised = m.counter("revisions_total", "Events told again, because later rows gave a better answer.")
 	m.cut = m.counter("wait_cut_total", "Events told early and for good, because more waited than joins.wait_bytes.")
@@ -80,6 +81,7 @@ func (m *Enricher) Observe(s enrich.Stats) {
 	m.deadLetters.Add(float64(s.DeadLetters))
 	m.clamped.Add(float64(s.ClockClamped))
 	m.duplicates.Add(float64(s.Duplicates))
+	m.again.Add(float64(s.Rechecked))
 	m.revised.Add(float64(s.Revised))
 	m.cut.Add(float64(s.WaitCut))
 }
