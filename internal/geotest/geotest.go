@@ -4,9 +4,13 @@
 package geotest
 
 import (
+	"cmp"
+	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,7 +60,12 @@ func Write(t testing.TB, path, databaseType string, records map[string]mmdbtype.
 	if err != nil {
 		t.Fatal(err)
 	}
-	for prefix, record := range records {
+	// The wider first: what is written later covers what was.
+	prefixes := slices.SortedFunc(maps.Keys(records), func(a, b string) int {
+		return cmp.Compare(netip.MustParsePrefix(a).Bits(), netip.MustParsePrefix(b).Bits())
+	})
+	for _, prefix := range prefixes {
+		record := records[prefix]
 		_, network, err := net.ParseCIDR(prefix)
 		if err == nil {
 			err = tree.Insert(network, record)

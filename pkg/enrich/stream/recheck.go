@@ -78,11 +78,12 @@ func (r *runner) stopRechecks() {
 }
 
 // recheck takes what was read again through the pipelines, for a bounded time, and
-// with ask begins with ranges that are due.
+// with ask begins with a range that is due: one at a time, since each has a client with
+// its buffers.
 func (r *runner) recheck(ctx context.Context, ask bool, most time.Duration) error {
 	until := time.Now().Add(most)
 	for id, pipeline := range r.pipelines {
-		for due := ask; due || r.rechecks[id] != nil; due = time.Now().Before(until) {
+		for due := ask && len(r.rechecks) == 0; due || r.rechecks[id] != nil; due = time.Now().Before(until) {
 			if r.rechecks[id] == nil {
 				in, ok, err := pipeline.Due()
 				if err != nil {
