@@ -50,5 +50,9 @@ func (k *feedKeeper) reload(ctx context.Context, store *reputation.Store) error 
 
 // readOnly loads feeds beside an enricher that may be running on the same state.
 func readOnly(cfg *enricherconf.Config) *reputation.Loader {
-	return &reputation.Loader{Dir: cfg.State.Dir, ReadOnly: cfg.State.Dir != "", Keep: cfg.Retro.Window.Std(), Header: cfg.Header}
+	l := &reputation.Loader{Header: cfg.Header}
+	if cfg.State.Dir != "" { // without it there is no past
+		l.Dir, l.ReadOnly, l.Keep = cfg.State.Dir, true, cfg.Retro.Window.Std()
+	}
+	return l
 }

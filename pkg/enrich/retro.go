@@ -42,6 +42,7 @@ func (p *Pipeline) observed(e *Event) error {
 	if err := p.retro.Observe(e); err != nil {
 		return fmt.Errorf("event %s: what was met: %w", e.ID, err)
 	}
+	e.SoughtIn = nil // it would outlive its use while no event comes
 	return nil
 }
 

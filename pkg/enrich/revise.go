@@ -218,7 +218,9 @@ func (p *Pipeline) answer(ctx context.Context, e *Event) error {
 			return fmt.Errorf("event %s: %w", e.ID, err)
 		}
 	}
-	return p.lookup(ctx, e)
+	err := p.lookup(ctx, e)
+	e.SoughtIn = nil // as in observed
+	return err
 }
 
 // Waits is what waits in a pipeline at one moment.

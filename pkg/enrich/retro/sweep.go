@@ -11,6 +11,9 @@ import (
 func (w *Watch) Due() (r enrich.Range, ok bool, err error) {
 	looked := 0
 	feeds := w.cfg.Feeds()
+	if w.asked != feeds {
+		w.asked = nil // what is no longer in use is not to be held
+	}
 	to := loadsOf(feeds)
 	for i := len(w.buckets) - 1; i >= 0 && w.sweep == nil && looked < atOnce; i-- {
 		b := w.buckets[i]
