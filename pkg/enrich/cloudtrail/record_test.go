@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
 	"github.com/stackjoin/stackjoin/pkg/event"
 	"github.com/stackjoin/stackjoin/schemas/schematest"
 )
@@ -175,6 +176,24 @@ func TestHugeTextsAreCutInTheEnrichmentAlone(t *testing.T) {
 		t.Errorf("%d bytes of %d (%v)", len(out), len(text), err)
 	}
 	schematest.Validate(t, SchemaEnriched, out)
+}
+
+// What a database that was never loaded would say of the caller's address is unknown;
+// nobody asks it about a service.
+func TestAMissingDatabaseIsAGapOfCallsFromAddresses(t *testing.T) {
+	places, errs := geo.Open(geo.Config{Country: "/nowhere/country.mmdb"})
+	if len(errs) != 1 {
+		t.Fatal(errs)
+	}
+	e := &Enricher{Facts: NewTable(0), Geo: places}
+	for source, want := range map[string]bool{"198.51.100.7": true, "ec2.amazonaws.com": false} {
+		out, summary, err := e.Append(nil, parsed(t, `{"eventID":"e","eventTime":"2026-11-23T10:00:00Z","sourceIPAddress":"`+source+`"}`),
+			Place{Position: enrich.Position{File: "f", Line: 1}}, time.Unix(1795428680, 0))
+		if got := slices.Contains(summary.Gaps, enrich.Gap{Question: "geo", Reason: enrich.GeoUnavailable}); err != nil || got != want {
+			t.Errorf("%s: %s (%v)", source, out, err)
+		}
+		schematest.Validate(t, SchemaEnriched, out)
+	}
 }
 
 func TestEndlessListsAreCutInTheView(t *testing.T) {
