@@ -95,6 +95,9 @@ func consumeFrom(ctx context.Context, cfg *enricherconf.Config, kafka stream.Kaf
 	})
 	if len(cfg.Inputs.Routed()) > 0 {
 		first := routing{cfg: cfg, kafka: routeConfig(cfg, kafka, log), builder: builder, facts: route.NewFacts(trailReputation{store}), meter: meter, log: log}
+		if places != nil {
+			first.facts.Locate(places)
+		}
 		if err := stream.CheckKafka(ctx, first.kafka); err != nil {
 			return err
 		}

@@ -11,8 +11,8 @@ import (
 // is aborted.
 type Retro interface {
 	// Observe sees each event once, in the partition's order, after the lookups have
-	// noted what they asked about.
-	Observe(e *Event) error
+	// noted what they asked about, and where its record was read.
+	Observe(e *Event, read Position) error
 	// Due returns a range of an input that is to be read again, now or as far as it
 	// was not read yet. ok is false where there is none.
 	Due() (r Range, ok bool, err error)
@@ -39,7 +39,7 @@ func (p *Pipeline) observed(e *Event) error {
 	if p.retro == nil {
 		return nil
 	}
-	if err := p.retro.Observe(e); err != nil {
+	if err := p.retro.Observe(e, e.read); err != nil {
 		return fmt.Errorf("event %s: what was met: %w", e.ID, err)
 	}
 	e.SoughtIn = nil // it would outlive its use while no event comes
@@ -62,27 +62,43 @@ func (p *Pipeline) Due() (r Range, ok bool, err error) {
 // the feeds learned of since is judged, with the joins' answers of today. A row that
 // says nothing new is left as it was told.
 func (p *Pipeline) Recheck(ctx context.Context, in Input, out *Out) error {
+	p.stats.Rechecked++
+	if in.Side {
+		s, err := ReadSide(in.Value)
+		switch {
+		case err != nil: // it is a dead letter
+			return nil //nolint:nilerr // as it says
+		case s.Kind == SideRow:
+			in = opened(in, s)
+		case s.Kind == SideSensor && p.again.ParseSensor(s.Value) == nil:
+			return p.recheckRow(ctx, opened(in, s), -1, out)
+		default:
+			return nil
+		}
+	}
 	if in.Sensor || in.Broken != nil {
 		return nil //nolint:nilerr // a broken record met nothing
 	}
-	p.stats.Rechecked++
-	err := p.rows(&p.again, in, func(sub int) error {
-		e := &p.again
-		p.identify(e, in, sub)
-		if err := p.answer(ctx, e); err != nil {
-			return err
-		}
-		if !p.retro.Meets(e) {
-			return nil
-		}
-		e.Again = true
-		return p.judged(e, out)
-	})
+	err := p.rows(&p.again, in, func(sub int) error { return p.recheckRow(ctx, in, sub, out) })
 	var none *noRowError
 	if errors.As(err, &none) {
 		return nil // it is a dead letter
 	}
 	return err
+}
+
+// recheckRow judges the row in p.again where it says something new.
+func (p *Pipeline) recheckRow(ctx context.Context, in Input, sub int, out *Out) error {
+	e := &p.again
+	p.identify(e, in, sub)
+	if err := p.answer(ctx, e); err != nil {
+		return err
+	}
+	if !p.retro.Meets(e) {
+		return nil
+	}
+	e.Again = true
+	return p.judged(e, out)
 }
 
 // Rechecked tells that the range that Due returned last was read up to an offset.

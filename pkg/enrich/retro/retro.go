@@ -89,8 +89,8 @@ func New(cfg Config, state enrich.State) (*Watch, error) {
 }
 
 // Observe implements enrich.Retro. Rows of files are not found again.
-func (w *Watch) Observe(e *enrich.Event) error {
-	if e.Position.Topic == "" {
+func (w *Watch) Observe(e *enrich.Event, read enrich.Position) error {
+	if read.Topic == "" {
 		return nil
 	}
 	at := e.Appended
@@ -108,7 +108,7 @@ func (w *Watch) Observe(e *enrich.Event) error {
 	if err != nil {
 		return err
 	}
-	b.reach(e.Position.Topic, e.Position.Offset, at)
+	b.reach(read.Topic, read.Offset, at)
 	w.changed = true
 	for _, hash := range e.Sought {
 		w.values[short(hash)] = struct{}{}

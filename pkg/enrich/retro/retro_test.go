@@ -90,7 +90,7 @@ func (w *topic) row(hash uint64) {
 	for _, t := range e.Threats {
 		w.live[e.ID+" "+t.Indicator]++
 	}
-	if err := w.watch.Observe(e); err != nil {
+	if err := w.watch.Observe(e, e.Position); err != nil {
 		w.t.Fatal(err)
 	}
 }

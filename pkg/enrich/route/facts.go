@@ -28,6 +28,10 @@ func NewFacts(reputation cloudtrail.Reputation) *Facts {
 	return &Facts{Owners: owner.NewTable(), trail: table, enricher: cloudtrail.Enricher{Facts: table, Reputation: reputation}}
 }
 
+// Locate has the addresses of API calls located. It is called before the Facts are
+// used.
+func (f *Facts) Locate(places cloudtrail.Geo) { f.enricher.Geo = places }
+
 // Learn takes a fact as its topic has it.
 func (f *Facts) Learn(value []byte) error {
 	fact, err := owner.Read(value)

@@ -26,7 +26,8 @@ func (s *KafkaSession) Reread(ctx context.Context, p Partition, topic string, fr
 // Again shows the records of a range by a client of its own. What retention has taken
 // is left out.
 func (s *KafkaSession) Again(ctx context.Context, p Partition, r enrich.Range, visit func(enrich.Input) error) error {
-	return Span{s.cfg.Connection, Partition{r.Topic, p.ID}, r.From, r.To}.Inputs(ctx, visit)
+	span := Span{s.cfg.Connection, Partition{r.Topic, p.ID}, r.From, r.To}
+	return span.Read(ctx, func(r *kgo.Record) error { return visit(s.cfg.input(r)) })
 }
 
 // Span is records of one partition: those committed from From up to To.
