@@ -37,7 +37,7 @@ type watcher struct {
 	stop    func()
 }
 
-func newWatcher(t *testing.T) *watcher {
+func newWatcher(t *testing.T, set ...func(*watcher)) *watcher {
 	t.Helper()
 	c, cfg := cluster(t)
 	cfg.StateDir = t.TempDir()
@@ -51,6 +51,9 @@ func newWatcher(t *testing.T) *watcher {
 	w.feed.Preset, w.feed.MaxShrink, w.feed.MaxRefused, w.feed.Confidence = "csv", 100, 100, 90
 	w.feed.Fields = map[string]string{"value": "value", "valid_from": "valid_from", "type": "type"}
 	w.loader = reputation.Loader{Dir: t.TempDir(), Keep: conf.Retro.Window.Std()}
+	for _, set := range set {
+		set(w)
+	}
 	w.says()
 	w.start()
 	return w
@@ -312,5 +315,33 @@ func TestWhatIsLearnedIsFoundOnceWhateverHappens(t *testing.T) {
 	}
 	if len(last) != hosts*rounds || refused.Load() == 0 {
 		t.Errorf("%d findings, %d refusals", len(last), refused.Load())
+	}
+}
+
+// What did not come keyed by its host is read again from the side topic, where this
+// partition read it.
+func TestWhatCameByTheSideTopicIsFoundToo(t *testing.T) {
+	t.Parallel()
+	w := newWatcher(t, func(w *watcher) {
+		const side = "side"
+		kafkatest.CreateTopic(t, w.cluster.ListenAddrs(), side, partitions, nil)
+		w.cfg.Inputs, w.cfg.Side = append(w.cfg.Inputs, side), side
+		w.conf.Inputs.Rekey = []string{"foreign"}
+	})
+	at := time.Now().Add(-learnedLater)
+	record := &enrich.Side{
+		Host: "web", Kind: enrich.SideRow, Time: at, Position: enrich.Position{Topic: "foreign", Offset: 7000}, Appended: at,
+		Value: fmt.Appendf(nil, `{"name":"socket_events","hostIdentifier":"web","unixTime":%d,"action":"added","columns":{"action":"connect","pid":"7","path":"/usr/bin/curl","remote_address":"45.0.0.9","remote_port":"443","time":"%d"}}`,
+			at.Unix(), at.Unix()),
+	}
+	value, err := record.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, w.cfg, []*kgo.Record{{Topic: w.cfg.Side, Key: []byte("web"), Value: value}})
+	collect(t, w.cfg, out, 1)
+	w.says("ip", "45.0.0.9")
+	if f := w.found(1)["45.0.0.9"]; !f.Finding.Retro || len(f.Evidence) != 1 || !strings.HasPrefix(f.Evidence[0].ID, "foreign/") {
+		t.Errorf("%+v", f)
 	}
 }
