@@ -33,8 +33,16 @@ func findingSamples(*testing.T) map[string][]byte {
 			Generation: "9c1f", Confidence: 80,
 		},
 	}
+	credential := finding.Finding{
+		ID: finding.ID("credential_outside_host", "ASIAI44QH8DHBEXAMPLE", "192.0.2.66"), Rule: "credential_outside_host", Title: "An instance's credentials were used elsewhere",
+		Reason: "they were used from 192.0.2.66", Status: finding.Open, Severity: finding.High, Confidence: 70, FirstSeen: at(1), LastSeen: at(11), Count: 2,
+		Techniques: []string{"T1552.005"}, NoSensor: true, Evidence: []finding.Evidence{{ID: "e3/111122223333", Position: where}},
+		Cloud: []byte(`{"provider":"aws","account":{"id":"111122223333"},"region":"eu-west-1","instance":{"id":"i-0317f6c6b66ae9c40"}}`),
+		AWS:   []byte(`{"access_key":"ASIAI44QH8DHBEXAMPLE","source_address":"192.0.2.66","calls":["GetObject"],"buckets":["b"],"labels":[{"kind":"bucket","id":"b","labels":["sensitive"],"owner":"web"}]}`),
+	}
 	return map[string][]byte{
-		"finding-lost.json": gap.Append(nil, at(10)), "finding-retracted.json": retracted.Append(nil, at(20)), "finding-rows.json": rows.Append(nil, at(10)),
+		"finding-credential.json": credential.Append(nil, at(12)),
+		"finding-lost.json":       gap.Append(nil, at(10)), "finding-retracted.json": retracted.Append(nil, at(20)), "finding-rows.json": rows.Append(nil, at(10)),
 		"finding-conflict.json": conflict.Append(nil, at(20)), "finding-match.json": match.Append(nil, at(12)),
 	}
 }

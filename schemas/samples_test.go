@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloud"
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
 	"github.com/stackjoin/stackjoin/pkg/event"
@@ -180,6 +181,15 @@ func enrichedSamples(t *testing.T) map[string][]byte {
 			e.Session = &enrich.Session{How: enrich.SessionPossible, Possible: []enrich.Login{login, second}, AuditUserID: "1000"}
 			e.AddGap("ancestry", enrich.ParentUnknown)
 		}),
+		"enriched-cloud.json": known(t, socket, func(e *enrich.Event) {
+			e.Cloud = &enrich.Cloud{
+				Machine:  []byte(`{"provider":"aws","account":{"id":"111122223333"},"region":"eu-west-1","availability_zone":"eu-west-1a","instance":{"id":"i-0317f6c6b66ae9c40"},"machine":{"type":"t3.micro"}}`),
+				Instance: []byte(`{"id":"i-0317f6c6b66ae9c40","proof":"metadata","launch":{"event_id":"e1","time":"2026-11-23T10:11:20.000Z","by":{"type":"IAMUser","name":"ann"},"source":"198.51.100.23","image":"ami-1"}}`),
+				Login:    []byte(`[{"how":"ssm_session","status":"attributed","id":"ann-1","time":"2026-11-23T10:11:20.000Z","via":"StartSession","principal":{"name":"ann"},"root":{"name":"ann"}}]`),
+				Objects:  []byte(`[{"path":"/mnt/data/k","bucket":"b","key":"k","mount":"/mnt/data","how":"mount-s3"}]`),
+				Labels:   []byte(`[{"kind":"bucket","id":"b","labels":["sensitive"],"owner":"web"}]`),
+			}
+		}),
 		"enriched-gap.json": known(t, socket, func(e *enrich.Event) { e.AddGap("process", enrich.ProcessUnknown) }),
 		"enriched-name.json": known(t, socket, func(e *enrich.Event) {
 			e.Names = []enrich.Name{{Name: "www.example.com", Status: enrich.Attributed, Source: enrich.FromDNS, SameProcess: true, Evidence: agent + "/" + run + "/1041/0"}}
@@ -223,6 +233,7 @@ func made(t *testing.T) map[string]map[string][]byte {
 		event.SchemaRow: rowSamples(t), event.SchemaStatus: statusSamples(t), event.SchemaDeadLetter: deadLetterSamples(t), enrich.SchemaEnriched: enrichedSamples(t),
 		finding.Schema:            findingSamples(t),
 		cloudtrail.SchemaEnriched: cloudTrailSamples(t),
+		cloud.SchemaLink:          linkSamples(t),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloud"
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
 	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
@@ -19,7 +20,7 @@ import (
 )
 
 func TestEveryRecordHasItsSchema(t *testing.T) {
-	want := []string{cloudtrail.SchemaEnriched, event.SchemaDeadLetter, enrich.SchemaEnriched, owner.SchemaFact, finding.Schema, event.SchemaGap, event.SchemaHeartbeat,
+	want := []string{cloudtrail.SchemaEnriched, cloud.SchemaLink, event.SchemaDeadLetter, enrich.SchemaEnriched, owner.SchemaFact, finding.Schema, event.SchemaGap, event.SchemaHeartbeat,
 		event.SchemaRow, enrich.SchemaSide, event.SchemaStatus}
 	if got := schemas.Names(); !slices.Equal(got, want) {
 		t.Errorf("schemas of %q, want %q", got, want)
@@ -131,6 +132,11 @@ func TestSchemasRefuse(t *testing.T) {
 		{"cloudtrail.enriched-instance.json", `"generation":"9c1f",`, ``},
 		{"cloudtrail.enriched-odd.json", `"reason":"time_unknown"`, `"reason":"whatever"`},
 		{"cloudtrail.enriched-odd.json", `"odd":["`, `"odd":["x","`},
+		{"cloudtrail.link-attributed.json", `"status":"attributed"`, `"status":"sure"`},
+		{"cloudtrail.link-attributed.json", `"score":`, `"points":`},
+		{"cloudtrail.link-minute.json", `"count":`, `"number":`},
+		{"finding-credential.json", `"no_sensor":true`, `"no_sensor":false`},
+		{"enriched-cloud.json", `"proof":"metadata"`, `"proof":"guess"`},
 	} {
 		t.Run(test.sample+" "+test.to, func(t *testing.T) {
 			kind, _, _ := strings.Cut(test.sample, "-")

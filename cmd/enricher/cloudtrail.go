@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/enricherconf"
+	"github.com/stackjoin/stackjoin/internal/joins"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloud"
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 )
@@ -23,10 +27,16 @@ import (
 type trailScan struct {
 	files  []string
 	table  *cloudtrail.Table
+	uses   *cloudtrail.Table
 	copies *cloudtrail.Copies
 	index  *reputation.Index
 	geo    cloudtrail.Geo // nil for none
 	std    streams
+	// sides are the records of instances' credentials, to be joined with rows.
+	sides  []enrich.Side
+	target *os.File
+	out    *bufio.Writer
+	links  int64
 
 	records, duplicates, refused, matches int64
 	objects                               int64
@@ -42,7 +52,7 @@ func newTrailScan(paths []string, out string, index *reputation.Index, std strea
 		return nil, err
 	}
 	return &trailScan{
-		files: files, table: cloudtrail.NewTable(0), copies: cloudtrail.NewCopies(0), index: index, std: std,
+		files: files, table: cloudtrail.NewTable(0), uses: cloudtrail.NewTable(0), copies: cloudtrail.NewCopies(0), index: index, std: std,
 		told: time.Now(), skipped: map[string]int64{}, gaps: map[string]int64{},
 	}, nil
 }
@@ -76,9 +86,10 @@ func trailFiles(paths []string, out string) (files []string, err error) {
 	return files, nil
 }
 
-// run gathers the facts, then writes the records to the file named out.
-func (s *trailScan) run(ctx context.Context, out string) (err error) {
-	err = s.each(ctx, "facts", func(f cloudtrail.Found, _ string) error {
+// run gathers the facts, then writes the records to the file named out, which stays
+// open for the links until close.
+func (s *trailScan) run(ctx context.Context, out string) error {
+	err := s.each(ctx, "facts", func(f cloudtrail.Found, _ string) error {
 		s.learn(f)
 		return nil
 	})
@@ -89,16 +100,39 @@ func (s *trailScan) run(ctx context.Context, out string) (err error) {
 	if err != nil {
 		return fmt.Errorf("--cloudtrail-out: %w", err)
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	w := bufio.NewWriterSize(file, 256<<10)
+	s.target, s.out = file, bufio.NewWriterSize(file, 256<<10)
 	enricher := &cloudtrail.Enricher{Facts: s.table, Reputation: s.index, Geo: s.geo}
-	if err := s.each(ctx, "records", func(f cloudtrail.Found, name string) error { return s.write(w, enricher, f, name) }); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
+	return s.each(ctx, "records", func(f cloudtrail.Found, name string) error { return s.write(s.out, enricher, f, name) })
+}
+
+// link writes what a join tells of a record.
+func (s *trailScan) link(o enrich.Output) error {
+	s.links++
+	if _, err := s.out.Write(append(o.Value, '\n')); err != nil {
 		return fmt.Errorf("--cloudtrail-out: %w", err)
 	}
 	return nil
+}
+
+// close ends the output file, where it was begun.
+func (s *trailScan) close() error {
+	if s == nil || s.target == nil {
+		return nil
+	}
+	err := errors.Join(s.out.Flush(), s.target.Close())
+	s.target = nil
+	if err != nil {
+		return fmt.Errorf("--cloudtrail-out: %w", err)
+	}
+	return nil
+}
+
+// joined is what rows are joined with.
+func (s *trailScan) joined(cfg *enricherconf.Config) *joins.Trail {
+	c := cfg.Cloud()
+	c.Facts, c.Uses = s.table, s.uses
+	c.MaxCalls = max(cloud.DefaultMaxCalls, len(s.sides))
+	return &joins.Trail{Cloud: c, Sides: s.sides}
 }
 
 func (s *trailScan) each(ctx context.Context, pass string, found func(cloudtrail.Found, string) error) error {
@@ -142,6 +176,13 @@ func (s *trailScan) learn(f cloudtrail.Found) {
 	}
 }
 
+// use notes from where credentials were used, once all issued keys are known.
+func (s *trailScan) use(r *cloudtrail.Record) {
+	if fact, ok := cloudtrail.Uses(r, s.table); ok {
+		s.uses.Add(fact)
+	}
+}
+
 func (s *trailScan) write(w io.Writer, enricher *cloudtrail.Enricher, f cloudtrail.Found, name string) error {
 	switch {
 	case f.Record != nil && !s.copies.Take(f.Record):
@@ -165,6 +206,12 @@ func (s *trailScan) record(w io.Writer, enricher *cloudtrail.Enricher, f cloudtr
 		return err
 	}
 	s.records++
+	s.use(f.Record)
+	if summary.Instance != "" {
+		s.sides = append(s.sides, enrich.Side{
+			Host: enrich.Host(summary.Instance), Kind: cloud.Side, Time: f.Record.Time, Value: bytes.Clone(f.Record.Raw), Position: place.Position,
+		})
+	}
 	s.matches += int64(summary.Matches)
 	for _, g := range summary.Gaps {
 		s.gaps[g.Reason]++
@@ -194,6 +241,7 @@ func (s *trailScan) print() {
 	if n := s.table.Evicted(); n > 0 {
 		fmt.Fprintf(s.std.err, "              %d older ones forgotten for want of room: what rests on them is told as unknown\n", n)
 	}
+	fmt.Fprintf(s.std.err, "  links       %d between calls and processes\n", s.links)
 	fmt.Fprintf(s.std.err, "  unreadable  %d\n", s.refused)
 	if len(s.skipped) > 0 {
 		fmt.Fprintf(s.std.err, "  no records  %s\n", list(s.skipped))

@@ -44,8 +44,9 @@ summary comes on standard error.
 
 With --cloudtrail, CloudTrail's files (in any shape it delivers, plain or gzip;
 folders are searched) are read twice: for the facts in all of them, then to write
-each record once to --cloudtrail-out with who is behind it (docs/cloudtrail.md).
-Standard input is then read only where "-" is given.`,
+each record once to --cloudtrail-out with who is behind it, and behind all of them
+which of osquery's processes made the calls. Rows get their host's cloud, and the
+principal behind their login (docs/cloudtrail.md). Standard input is then read only where "-" is given.`,
 		Example: `  enricher scan --feed ipsum.txt --feed feodo=feodo.csv osqueryd.results.log > enriched.ndjson
   zcat old.log.gz | enricher scan --feed ipsum.txt -
   enricher scan --feed ipsum.txt --sensor conn.log --sensor ssl.log osqueryd.results.log
@@ -83,18 +84,21 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	if err != nil {
 		return err
 	}
+	var trail *trailScan
 	if len(f.cloudTrail) > 0 {
-		if err := f.scanTrail(ctx, index, places, std); err != nil {
-			return err
+		if trail, err = f.scanTrail(ctx, index, places, std); err != nil {
+			return errors.Join(err, trail.close())
 		}
-		if len(files)+len(f.sensors) == 0 {
-			tellFeeds(std.err, report)
-			return nil
-		}
-	}
-	if len(files)+len(f.sensors) == 0 {
+		defer func() { err = errors.Join(err, trail.close()) }()
+	} else if len(files)+len(f.sensors) == 0 {
 		files = []string{"-"}
 	}
+	return f.join(ctx, cfg, files, index, places, trail, report, std)
+}
+
+// join takes osquery's rows and sensors' records through the joins, with what
+// CloudTrail tells of their hosts, if trail is not nil.
+func (f *scanFlags) join(ctx context.Context, cfg *enricherconf.Config, files []string, index *reputation.Index, places *geo.Store, trail *trailScan, report reputation.Report, std streams) (err error) {
 	out, closeOut, err := f.output(std.out)
 	if err != nil {
 		return err
@@ -106,16 +110,19 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	}
 	defer func() { err = errors.Join(err, closeFindings()) }()
 	s := newSummary(std.err, len(files)+len(f.sensors), report)
-	s.findings = findings
+	s.findings, s.trail = findings, trail
 	session := stream.NewFileSession(files, std.in, out, s.aside)
 	session.AddSensors(f.sensors)
 	s.session = session
 	err = stream.Run(ctx, session, stream.Job{
-		Build:   f.pipelines(cfg, index, places),
+		Build:   f.pipelines(cfg, index, places, trail),
 		Observe: s.observe,
 		Log:     slog.New(slog.DiscardHandler),
 	})
 	err = errors.Join(err, s.failed)
+	if trail != nil {
+		trail.print()
+	}
 	s.print(ctx.Err() != nil || err != nil)
 	if err == nil && ctx.Err() != nil {
 		err = errors.New("interrupted: the output is not complete")
@@ -125,9 +132,12 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 
 // pipelines makes the one pipeline of a scan. Topics that the configuration names mean
 // nothing here.
-func (f *scanFlags) pipelines(cfg *enricherconf.Config, index *reputation.Index, places *geo.Store) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
+func (f *scanFlags) pipelines(cfg *enricherconf.Config, index *reputation.Index, places *geo.Store, trail *trailScan) func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error) {
 	cfg.Inputs = enricherconf.Inputs{}
 	builder := joins.NewBuilder(cfg, reputation.NewStore(index), places)
+	if trail != nil {
+		builder.Trail(trail.joined(cfg))
+	}
 	if len(f.sensors) == 0 {
 		return pipelines(builder)
 	}
@@ -136,19 +146,15 @@ func (f *scanFlags) pipelines(cfg *enricherconf.Config, index *reputation.Index,
 	}
 }
 
-func (f *scanFlags) scanTrail(ctx context.Context, index *reputation.Index, places *geo.Store, std streams) error {
+func (f *scanFlags) scanTrail(ctx context.Context, index *reputation.Index, places *geo.Store, std streams) (*trailScan, error) {
 	s, err := newTrailScan(f.cloudTrail, f.cloudTrailOut, index, std)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if places != nil {
 		s.geo = places
 	}
-	if err := s.run(ctx, f.cloudTrailOut); err != nil {
-		return err
-	}
-	s.print()
-	return nil
+	return s, s.run(ctx, f.cloudTrailOut)
 }
 
 // openGeo opens the databases of the configuration and the flags. A scan does not go
@@ -206,7 +212,8 @@ type summary struct {
 	// findings, which go to findings.
 	shown, raised int
 	findings      io.Writer
-	failed        error // of writing findings
+	trail         *trailScan // nil without CloudTrail
+	failed        error      // of writing findings or links
 }
 
 // progressEvery is how often a long scan says how far it is.
@@ -231,7 +238,14 @@ const maxShown = 20
 
 // aside takes what is no enriched row.
 func (s *summary) aside(o enrich.Output) {
-	if o.Stream != enrich.Findings {
+	switch o.Stream {
+	case enrich.Findings:
+	case enrich.CloudTrail:
+		if err := s.trail.link(o); err != nil && s.failed == nil {
+			s.failed = err
+		}
+		return
+	default:
 		s.unreadable(o)
 		return
 	}

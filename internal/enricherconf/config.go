@@ -15,6 +15,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/logging"
 	"github.com/stackjoin/stackjoin/internal/metrics"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloud"
 	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
 	"github.com/stackjoin/stackjoin/pkg/enrich/flow"
 	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
@@ -216,6 +217,11 @@ func (c *Config) Route() route.Config {
 	return route.Config{
 		CloudTrail: c.Inputs.CloudTrail, Rows: c.Inputs.Rekey, Wait: c.Joins.OwnerWait.Std(), MaxBytes: int64(c.Joins.OwnerWaitBytes),
 	}
+}
+
+// Cloud is the bounds of the join of hosts and CloudTrail, and what is labelled.
+func (c *Config) Cloud() cloud.Config {
+	return cloud.Config{Hold: c.Joins.Wait.Std()}
 }
 
 // Ledger is what the ledger is told of the hosts.

@@ -5,10 +5,12 @@
 package joins
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloud"
 	"github.com/stackjoin/stackjoin/pkg/enrich/dns"
 	"github.com/stackjoin/stackjoin/pkg/enrich/flow"
 	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
@@ -28,6 +30,14 @@ type Builder struct {
 	lenses  *event.Lenses
 	lookups []enrich.Enricher
 	feeds   *reputation.Store // of those that look in what has passed; nil for none
+	trail   *Trail
+}
+
+// Trail is what is known of CloudTrail before the first row.
+type Trail struct {
+	Cloud cloud.Config
+	// Sides are records of instances' credentials, for the partition that is built.
+	Sides []enrich.Side
 }
 
 // NewBuilder returns a Builder of pipelines as cfg wants them, which share the feeds
@@ -39,6 +49,9 @@ func NewBuilder(cfg *enricherconf.Config, store *reputation.Store, places *geo.S
 	}
 	return b
 }
+
+// Trail has hosts joined with what CloudTrail tells of them. It is called before Build.
+func (b *Builder) Trail(t *Trail) { b.trail = t }
 
 // LookBack has the pipelines find what was met before the feeds knew of it, where the
 // configuration does not switch that off. It is called before Build.
@@ -108,6 +121,15 @@ func (b *Builder) pipeline(name string, first []enrich.Operator, state func(oper
 		return nil, err
 	}
 	operators := append(first, process.New(b.cfg.Process(), state("process")), dns.New(b.cfg.DNS(), state("dns")))
+	if b.trail != nil {
+		clouds := cloud.New(b.trail.Cloud, state("cloud"))
+		for i := range b.trail.Sides {
+			if err := clouds.OnSide(&b.trail.Sides[i], nil); err != nil {
+				return nil, fmt.Errorf("CloudTrail's record at %s: %w", b.trail.Sides[i].Position, err)
+			}
+		}
+		operators = append(operators, clouds)
+	}
 	p := enrich.NewPipeline(b.lenses, operators, b.lookups)
 	p.Guard(books)
 	p.Judge(judge)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,22 +44,37 @@ func (s *Story) Run(t testing.TB, p Pipeline) {
 	s.compare(t, records, listen(t, &out))
 }
 
+// linked is the link that rests on a record of CloudTrail's.
+func (h *heard) linked(id string) *telling {
+	for _, l := range h.links {
+		evidence, _ := l.last["evidence"].([]any)
+		for _, e := range evidence {
+			if one, _ := e.(map[string]any); one != nil && strings.HasPrefix(fmt.Sprint(one["id"]), id+"/") {
+				return l
+			}
+		}
+	}
+	return nil
+}
+
 // telling is what was told under one id: the last, and how often.
 type telling struct {
 	last  map[string]any
 	times int
 }
 
-// heard is what was told: of events by their id, and of findings by id under each rule.
+// heard is what was told: of events and links by their id, and of findings by id under
+// each rule.
 type heard struct {
 	events   map[string]*telling
+	links    map[string]*telling
 	findings map[string]map[string]*telling
 }
 
 // listen takes in what came out. Every output must be a record of its schema.
 func listen(t testing.TB, out *enrich.Out) *heard {
 	t.Helper()
-	h := &heard{map[string]*telling{}, map[string]map[string]*telling{}}
+	h := &heard{map[string]*telling{}, map[string]*telling{}, map[string]map[string]*telling{}}
 	for _, o := range out.Outputs {
 		schematest.Validate(t, o.Schema, o.Value)
 		var value map[string]any
@@ -69,6 +85,8 @@ func listen(t testing.TB, out *enrich.Out) *heard {
 		case enrich.Enriched:
 			enrichment, _ := value["enrichment"].(map[string]any) // the schema has it
 			tell(h.events, o.ID, enrichment)
+		case enrich.CloudTrail:
+			tell(h.links, o.ID, value)
 		case enrich.Findings:
 			rule, _ := value["rule"].(map[string]any)
 			name, _ := rule["id"].(string)
@@ -92,8 +110,12 @@ func tell(all map[string]*telling, id string, value map[string]any) {
 func (s *Story) compare(t testing.TB, records []record, h *heard) {
 	t.Helper()
 	for _, w := range s.Want {
-		if (len(w.Is) == 0) != w.None || len(slices.DeleteFunc([]string{w.Row, w.Finding, w.Link}, func(s string) bool { return s == "" })) != 1 {
-			t.Fatalf("a want is of a row, a finding or a link, and of something in it: %+v", w)
+		if (len(w.Is) == 0) != w.None || len(slices.DeleteFunc([]string{w.Row, w.Finding, w.Link, w.Call}, func(s string) bool { return s == "" })) != 1 {
+			t.Fatalf("a want is of a row, a finding, a link or a call, and of something in it: %+v", w)
+		}
+		if w.Call != "" {
+			s.hold(t, "link of call "+w.Call, &w, h.linked(w.Call))
+			continue
 		}
 		if w.Finding != "" {
 			s.finding(t, &w, h.findings[w.Finding])

@@ -23,6 +23,13 @@
 // sent and never came; one that arrives later than it was asked for was on its way till
 // then, by the broker's clock.
 //
+// Records of CloudTrail's are told beside the rows, from a file of them:
+//
+//	cloudtrail:
+//	  - {is: get, id: get-2, at: 250, set: {sourceIPAddress: 192.0.2.66}}
+//	want:
+//	  - {call: get-2, is: {link: {status: none}}}
+//
 // Times are seconds after start; "@3" is such a time, in a row as Unix seconds and in
 // what is wanted as the output writes times. A want's members are looked for in the
 // enrichment, others may stand beside them; a list must have as many elements; null
@@ -57,7 +64,23 @@ type Story struct {
 	Emit   string              `yaml:"emit"`
 	Lenses []enricherconf.Lens `yaml:"lenses"`
 	Rows   []Row               `yaml:"rows"`
-	Want   []Want              `yaml:"want"`
+	// CloudTrail are records of CloudTrail's, and Labels the enricher's labels.
+	CloudTrail []Call         `yaml:"cloudtrail"`
+	Labels     map[string]any `yaml:"labels"`
+	Want       []Want         `yaml:"want"`
+}
+
+// Call is a record of CloudTrail's: one of a file of records, by its eventID, with some
+// of its members changed.
+type Call struct {
+	Is string `yaml:"is"`
+	// ID is its eventID here, if not that of the file, and At when it happened, if not
+	// when the file says.
+	ID string `yaml:"id"`
+	At *int   `yaml:"at"`
+	// Set are members by their path, as in userIdentity.accessKeyId or
+	// responseElements.instancesSet.items.0.instanceId. null takes a member away.
+	Set map[string]any `yaml:"set"`
 }
 
 // Row is one osquery call: a row, or a snapshot of several.
@@ -86,7 +109,8 @@ type Row struct {
 	Again string `yaml:"again"`
 }
 
-// Want is what one row's event, or a finding of one rule, is to be told as.
+// Want is what one row's event, a finding of one rule, or a link is
+// to be told as.
 type Want struct {
 	Row     string `yaml:"row"`
 	Finding string `yaml:"finding"`
@@ -97,6 +121,8 @@ type Want struct {
 	Responder bool           `yaml:"responder"`
 	None      bool           `yaml:"none"`
 	Is        map[string]any `yaml:"is"`
+	// Call is a CloudTrail record's eventID: what is wanted is of the link that rests on it.
+	Call string `yaml:"call"`
 	// Told is how often it was told, 0 where that does not matter.
 	Told int `yaml:"told"`
 }
@@ -121,8 +147,8 @@ func Load(t testing.TB, path string) *Story {
 	if err := yaml.UnmarshalWithOptions(text, s, yaml.Strict()); err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
-	if s.Story == "" || len(s.Rows) == 0 || len(s.Want) == 0 {
-		t.Fatalf("%s: a story has a word on what it is about, rows, and wants", path)
+	if s.Story == "" || len(s.Rows)+len(s.CloudTrail) == 0 || len(s.Want) == 0 {
+		t.Fatalf("%s: a story has a word on what it is about, rows or records, and wants", path)
 	}
 	return s
 }

@@ -86,6 +86,7 @@ func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) ([]byt
 	joined[0].to = len(w.b)
 	w.threats(e, sh.threats)
 	w.related(e)
+	w.cloud(e)
 	joined[1].from = len(w.b)
 	w.gaps(e)
 	w.evidence(e, sh.evidence)

@@ -101,6 +101,8 @@ type Event struct {
 	Threats  []Threat
 	Gaps     []Gap
 	Evidence []Evidence
+	// Cloud is what is known of the host in the cloud, nil where nothing is.
+	Cloud *Cloud
 }
 
 // Evidence is a row, other than the event's own, that made part of an answer.

@@ -43,6 +43,12 @@ type Answerer interface {
 	Answer(e *Event) error
 }
 
+// Finisher is an Operator that holds something back. Finish tells all of it: no more
+// input will come.
+type Finisher interface {
+	Finish(out *Out) error
+}
+
 // Guard stands before the operators and may drop a row, as one that came before. Like
 // them it owns one partition's share, is called by one goroutine, and is thrown away
 // when a transaction is aborted: one that lived on would drop the rows that are handed

@@ -125,6 +125,13 @@ func (p *Pipeline) Finish(ctx context.Context, out *Out) error {
 			return err
 		}
 	}
+	for _, op := range p.operators {
+		if f, ok := op.(Finisher); ok {
+			if err := f.Finish(out); err != nil {
+				return fmt.Errorf("end of the input: %w", err)
+			}
+		}
+	}
 	return p.flush(true, out)
 }
 

@@ -41,8 +41,11 @@ type Hop struct {
 // Chain follows the keys of r's caller back to the principal that began it. A key that
 // CreateAccessKey made is a hop, but the user it belongs to is the root: whoever made
 // it does not act through it.
-func (t *Table) Chain(r *Record) Chain {
-	c := Chain{Root: actorOf(r)}
+func (t *Table) Chain(r *Record) Chain { return t.ChainOf(actorOf(r)) }
+
+// ChainOf is Chain for the caller that a fact names.
+func (t *Table) ChainOf(a Actor) Chain {
+	c := Chain{Root: a}
 	seen := map[string]bool{}
 	for {
 		if c.Login == nil {

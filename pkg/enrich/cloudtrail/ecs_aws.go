@@ -11,7 +11,7 @@ func (a *answer) aws(w *writer) {
 	w.object("root", func() { principal(w, &a.chain.Root) })
 	w.list("key_chain", len(a.chain.Hops), func(i int) { hop(w, &a.chain.Hops[i]) })
 	w.object("console_login", func() { login(w, a.chain.Login) })
-	w.object("instance", func() { a.instance(w) })
+	w.object("instance", func() { instance(w, &a.host) })
 	w.text("source", string(r.Source.Kind))
 	w.text("service", r.Identity.Service())
 	w.truth("read_only", r.ReadOnly)
@@ -60,13 +60,13 @@ func login(w *writer, f *Fact) {
 	w.text("user_agent", f.Actor.UserAgent)
 }
 
-func (a *answer) instance(w *writer) {
-	if a.host.ID == "" {
+func instance(w *writer, h *Host) {
+	if h.ID == "" {
 		return
 	}
-	w.text("id", a.host.ID)
-	w.text("proof", string(a.host.Proof))
-	f := a.host.Launch
+	w.text("id", h.ID)
+	w.text("proof", string(h.Proof))
+	f := h.Launch
 	if f == nil || f.Launch == nil {
 		return
 	}
@@ -74,8 +74,12 @@ func (a *answer) instance(w *writer) {
 		l := f.Launch
 		w.text("event_id", f.EventID)
 		w.time("time", f.Time)
-		w.object("by", func() { principal(w, &a.host.Launcher.Actor) })
-		w.text("source", a.host.Launcher.Actor.Source)
+		w.object("by", func() { principal(w, &h.Launcher.Actor) })
+		if len(h.Behind.Hops) > 0 {
+			w.object("root", func() { principal(w, &h.Behind.Root) })
+		}
+		w.object("console_login", func() { login(w, h.Behind.Login) })
+		w.text("source", h.Launcher.Actor.Source)
 		w.text("image", l.ImageID)
 		w.text("instance_type", l.InstanceType)
 		w.text("profile", l.ProfileARN)
@@ -84,4 +88,28 @@ func (a *answer) instance(w *writer) {
 		w.text("group", l.Group)
 		w.text("service", f.Actor.Service)
 	})
+}
+
+// textLimit bounds one text of what is appended alone.
+const textLimit = 512
+
+// AppendInstance appends an instance and its launch as aws.instance has them.
+func AppendInstance(dst []byte, h *Host) []byte {
+	w := &writer{b: dst, limit: textLimit}
+	w.open('{')
+	instance(w, h)
+	w.close('}')
+	return w.b
+}
+
+// AppendChain appends the members root, key_chain and console_login, as aws has them,
+// and the actor at the beginning of it as principal: members of an object that the
+// caller has opened.
+func AppendChain(dst []byte, a *Actor, c *Chain) []byte {
+	w := &writer{b: dst, limit: textLimit, fresh: true}
+	w.object("principal", func() { principal(w, a) })
+	w.object("root", func() { principal(w, &c.Root) })
+	w.list("key_chain", len(c.Hops), func(i int) { hop(w, &c.Hops[i]) })
+	w.object("console_login", func() { login(w, c.Login) })
+	return w.b
 }

@@ -55,6 +55,8 @@ type Summary struct {
 	ID      string
 	Matches int
 	Gaps    []enrich.Gap
+	// Instance is the one whose credentials called, empty where nothing proves it.
+	Instance string
 }
 
 // maxEnrichment is what an enrichment may weigh, as that of a row.
@@ -96,7 +98,11 @@ func (e *Enricher) Append(dst []byte, r *Record, at Place, ingested time.Time) (
 			break
 		}
 	}
-	return append(dst, '}'), Summary{ID: a.id, Matches: len(a.threats), Gaps: a.gaps}, nil
+	summary := Summary{ID: a.id, Matches: len(a.threats), Gaps: a.gaps}
+	if a.host.Proof != ProofSessionName {
+		summary.Instance = a.host.ID
+	}
+	return append(dst, '}'), summary, nil
 }
 
 // allowed tells text that JSON may hold as it is, as all text of AWS's is.

@@ -26,6 +26,7 @@ const (
 	FactAddressEnd  FactKind = "address_end"  // address, given up
 	FactAgent       FactKind = "ssm_agent"    // instance, as its SSM agent reports itself
 	FactLogin       FactKind = "login"        // principal id, logged in at the console or refused
+	FactUse         FactKind = "use"          // access key id, else principal id, used from an address (see Uses)
 )
 
 // Fact is one thing that a CloudTrail record states and that other records and
@@ -52,18 +53,23 @@ type Fact struct {
 	Interface *Interface `json:"interface,omitempty"`
 	Agent     *Agent     `json:"ssm_agent,omitempty"`
 	Login     *Login     `json:"login,omitempty"`
+	Use       *Use       `json:"use,omitempty"`
 }
 
 // CompactionKey is the fact's key in a compacted topic:
 // kind/account/subject/via/event/writer. Its writer is part of it, so that two
 // writers never replace each other's facts. The event id is left out for facts of
-// which a later one replaces the earlier: an agent's report of itself.
+// which a later one replaces the earlier: an agent's report of itself. Uses of one
+// key from one address on one UTC day are one fact, the earliest.
 func (f *Fact) CompactionKey(writer string) string {
-	event := f.EventID
-	if f.Kind == FactAgent {
+	event, via := f.EventID, f.Via
+	switch {
+	case f.Kind == FactAgent:
 		event = ""
+	case f.Kind == FactUse && f.Use != nil: // one a day
+		event, via = f.Use.Address+"/"+f.Time.Format(time.DateOnly), f.Use.how()
 	}
-	return strings.Join([]string{string(f.Kind), f.Account, f.Subject, f.Via, event, writer}, "/")
+	return strings.Join([]string{string(f.Kind), f.Account, f.Subject, via, event, writer}, "/")
 }
 
 // Actor is who made a call, as later questions need it.

@@ -17,18 +17,40 @@ type Host struct {
 	// that is known.
 	Launch   *Fact
 	Launcher *Fact
+	// Behind is the way from the launcher's call back to who began it.
+	Behind Chain
 }
 
 // Host finds the instance behind a call, and its launch.
 func (t *Table) Host(r *Record) (h Host) {
-	h.ID, h.Proof = r.Identity.Instance()
-	if h.Proof == ProofSessionName && t.issuedTo(r.Identity.AccessKeyID, h.ID) {
-		h.Proof = ProofIssued
-	}
+	h.ID, h.Proof = t.instance(r)
 	if h.ID != "" && h.Proof != ProofSessionName {
-		h.Launch, h.Launcher = t.Launch(h.ID, r.Account())
+		h.launch(t, r.Account())
 	}
 	return h
+}
+
+// HostOf is what facts tell of an instance that is known by other means than a call.
+func (t *Table) HostOf(instance, account string, proof InstanceProof) Host {
+	h := Host{ID: instance, Proof: proof}
+	h.launch(t, account)
+	return h
+}
+
+func (h *Host) launch(t *Table, account string) {
+	h.Launch, h.Launcher = t.Launch(h.ID, account)
+	if h.Launcher != nil {
+		h.Behind = t.ChainOf(h.Launcher.Actor)
+	}
+}
+
+// instance is the one behind a call, with what facts add to what the record proves.
+func (t *Table) instance(r *Record) (id string, proof InstanceProof) {
+	id, proof = r.Identity.Instance()
+	if proof == ProofSessionName && t.issuedTo(r.Identity.AccessKeyID, id) {
+		proof = ProofIssued
+	}
+	return id, proof
 }
 
 // issuedTo tells that EC2 was seen to issue the key for the instance.

@@ -49,3 +49,7 @@ func (id *Identity) Instance() (instance string, proof InstanceProof) {
 	}
 	return instance, ProofSessionName
 }
+
+// InstanceID returns the id of an EC2 instance in lower case, in which AWS writes it; ok
+// is false for text that is none.
+func InstanceID(text string) (id string, ok bool) { return instanceID(text) }

@@ -55,7 +55,7 @@ func (t *Table) Evicted() int64 { return t.evicted }
 func (t *Table) Add(f Fact) {
 	key := f.CompactionKey("")
 	if old := t.facts[key]; old != nil {
-		if compare(&f, old.fact) > 0 {
+		if c := compare(&f, old.fact); c > 0 && f.Kind != FactUse || c < 0 && f.Kind == FactUse {
 			t.drop(old)
 		} else {
 			return
@@ -63,10 +63,12 @@ func (t *Table) Add(f Fact) {
 	}
 	e := &entry{fact: &f, key: key}
 	t.facts[key] = e
-	at := subject{f.Kind, f.Subject}
-	list := t.subject[at]
-	i, _ := slices.BinarySearchFunc(list, &f, compare)
-	t.subject[at] = slices.Insert(list, i, &f)
+	for _, name := range names(&f) {
+		at := subject{f.Kind, name}
+		list := t.subject[at]
+		i, _ := slices.BinarySearchFunc(list, &f, compare)
+		t.subject[at] = slices.Insert(list, i, &f)
+	}
 	heap.Push(&t.oldest, e)
 	if len(t.facts) > t.max {
 		t.drop(t.oldest[0])
@@ -77,14 +79,45 @@ func (t *Table) Add(f Fact) {
 func (t *Table) drop(e *entry) {
 	delete(t.facts, e.key)
 	heap.Remove(&t.oldest, e.place)
-	at := subject{e.fact.Kind, e.fact.Subject}
-	list := slices.DeleteFunc(t.subject[at], func(f *Fact) bool { return f == e.fact })
-	if len(list) == 0 {
-		delete(t.subject, at)
-	} else {
-		t.subject[at] = list
+	for _, name := range names(e.fact) {
+		at := subject{e.fact.Kind, name}
+		list := slices.DeleteFunc(t.subject[at], func(f *Fact) bool { return f == e.fact })
+		if len(list) == 0 {
+			delete(t.subject, at)
+		} else {
+			t.subject[at] = list
+		}
 	}
 }
+
+// names are what a fact is found by: its subject, and for some what else it is about.
+func names(f *Fact) []string {
+	all := [4]string{f.Subject}
+	switch {
+	case f.Kind == FactAddress && f.Interface != nil:
+		all[1], all[2] = f.Interface.Instance, f.Interface.Allocation
+		if f.Interface.Gateway != "" {
+			all[3] = f.Interface.VPC
+		}
+	case f.Kind == FactAgent && f.Agent != nil:
+		all[1], all[2] = f.Agent.Computer, f.Agent.IP
+	case f.Kind == FactUse && f.Use != nil:
+		all[1], all[2] = f.Use.Address, f.Use.Instance
+	}
+	used := all[:1]
+	for _, name := range all[1:] {
+		if name != "" && !slices.Contains(used, name) {
+			used = append(used, name)
+		}
+	}
+	return used
+}
+
+// Of returns the facts of a kind about a subject, the earliest first. An address is
+// also found by its instance and allocation, that of a NAT gateway by its VPC, an SSM agent by its computer's name
+// and address, a use by its address and instance. They belong to the Table: the caller
+// leaves them alone, and asks again after an Add.
+func (t *Table) Of(kind FactKind, subject string) []*Fact { return t.of(kind, subject) }
 
 // of returns the facts of a kind about a subject, the earliest first. They belong to
 // the Table.

@@ -35,6 +35,8 @@ func (f *Finding) Append(dst []byte, ingested time.Time) []byte {
 		w.key("session")
 		w.b = append(w.b, f.Session...)
 	}
+	w.json("cloud", f.Cloud)
+	w.json("aws", f.AWS)
 	if f.Loss != nil {
 		w.member("loss", func() { f.Loss.members(&w) })
 	}
@@ -72,6 +74,7 @@ func (f *Finding) own(w *object) {
 	w.truth("retro", f.Retro)
 	w.texts("executables", f.Executables, maxExecutables)
 	w.texts("agents", f.Agents, maxEvidence)
+	w.truth("no_sensor", f.NoSensor)
 }
 
 func (f *Finding) host(w *object) {
@@ -216,6 +219,14 @@ func (w *object) count(name string, n uint64) {
 	if n > 0 {
 		w.key(name)
 		w.b = strconv.AppendUint(w.b, n, 10)
+	}
+}
+
+// json writes a value that is JSON already, nothing for none.
+func (w *object) json(name string, value []byte) {
+	if len(value) > 0 {
+		w.key(name)
+		w.b = append(w.b, value...)
 	}
 }
 

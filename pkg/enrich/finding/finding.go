@@ -114,6 +114,12 @@ type Finding struct {
 	Executables []string // of a match: which programs met it
 	Agents      []string // of identity_conflict: who sends under one name
 	Loss        *Loss    // of telemetry_gap
+
+	// Cloud and AWS are JSON objects as enriched records have them under those names.
+	// NoSensor tells that no osquery is known on the instance that it is about, so that
+	// nothing is known of what ran there.
+	Cloud, AWS []byte
+	NoSensor   bool
 }
 
 // Copies are parts of a finding as JSON that enrich.AppendProcess and

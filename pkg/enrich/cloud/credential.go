@@ -1,0 +1,318 @@
+package cloud
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
+	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
+)
+
+// CredentialOutside is the rule of an instance's credentials that were used from an
+// address that the instance does not have.
+const CredentialOutside = "credential_outside_host"
+
+const (
+	// sharedBy instances of one network that used an address within sharedWithin make
+	// it the way out of that network.
+	sharedBy     = 3
+	sharedWithin = 7 * 24 * time.Hour
+	maxCallNames = 16
+)
+
+// credential is the use of one key from one address. It is kept as JSON in the State.
+type credential struct {
+	Key      string    `json:"key"`
+	Address  string    `json:"address"`
+	Instance string    `json:"instance"`
+	Account  string    `json:"account,omitempty"`
+	Region   string    `json:"region,omitempty"`
+	First    time.Time `json:"first"`
+	Last     time.Time `json:"last"`
+	Count    int64     `json:"count"`
+	Calls    []string  `json:"calls"`
+	Buckets  []string  `json:"buckets,omitempty"`
+	// Endpoint is the VPC endpoint that was called through, and its owner.
+	Endpoint      string     `json:"endpoint,omitempty"`
+	EndpointOwner string     `json:"endpoint_owner,omitempty"`
+	Console       bool       `json:"console,omitempty"` // a console session was made of it
+	Records       []recordAt `json:"records"`
+
+	Told     string    `json:"told,omitempty"`
+	ToldAt   time.Time `json:"told_at,omitzero"` // by the records' clock
+	Revision int64     `json:"revision,omitempty"`
+}
+
+func (k *credential) name() string { return k.Key + "|" + k.Address }
+
+// credentialOf is what a record says of its key's whereabouts; nil where AWS called, or
+// nothing proves the instance.
+func credentialOf(r *cloudtrail.Record, h cloudtrail.Host, at enrich.Position) *credential {
+	if h.ID == "" || h.Proof == cloudtrail.ProofSessionName || h.Proof == cloudtrail.ProofIdentity || r.Source.Kind != cloudtrail.SourceAddress ||
+		r.Identity.Service() != "" || r.Identity.AccessKeyID == "" || r.Time.IsZero() {
+		return nil
+	}
+	k := &credential{
+		Key: r.Identity.AccessKeyID, Address: r.Source.Addr.String(), Instance: h.ID, Account: r.Account(), Region: r.Region, First: r.Time, Last: r.Time, Count: 1,
+		Calls: []string{r.Name}, Endpoint: r.VPCEndpointID, EndpointOwner: r.VPCEndpointAccountID,
+		Console: r.Name == "ConsoleLogin" || r.Name == "GetSigninToken", Records: []recordAt{{r.ID(), r.Time, at}},
+	}
+	if bucket, _ := s3Object(r.Request); bucket != "" {
+		k.Buckets = []string{bucket}
+	}
+	return k
+}
+
+// add takes in another use. What it comes to does not depend on the order.
+func (k *credential) add(o *credential) {
+	k.Count += o.Count
+	if o.First.Before(k.First) {
+		k.First, k.Region = o.First, o.Region
+	}
+	if o.Last.After(k.Last) {
+		k.Last = o.Last
+	}
+	k.Calls, k.Buckets = merged(k.Calls, o.Calls), merged(k.Buckets, o.Buckets)
+	k.Console = k.Console || o.Console
+	if o.EndpointOwner > k.EndpointOwner || k.Endpoint == "" {
+		k.Endpoint, k.EndpointOwner = o.Endpoint, o.EndpointOwner
+	}
+	k.Records = append(k.Records, o.Records...)
+	slices.SortFunc(k.Records, func(a, b recordAt) int { return byTime(a.At, b.At, a.ID, b.ID) })
+	k.Records = k.Records[:min(len(k.Records), maxEvidence)]
+}
+
+// merged adds texts to a sorted list, which is bounded.
+func merged(all, more []string) []string {
+	for _, text := range more {
+		if i, found := slices.BinarySearch(all, text); !found {
+			all = slices.Insert(all, i, text)
+		}
+	}
+	return all[:min(len(all), maxCallNames)]
+}
+
+// verdict is what a use comes to.
+type verdict struct {
+	outside  bool
+	severity finding.Severity
+	why      []string // sentences
+}
+
+// judge says whether a key was used elsewhere, by all that is known today.
+func (o *Operator) judge(h *host, k *credential) verdict {
+	own, known := o.addresses(k)
+	if own[k.Address] || o.cfg.Labels.trusts(k.Address) || o.shared(k) {
+		return verdict{}
+	}
+	private := privateAddress(k.Address)
+	foreign := k.EndpointOwner != "" && k.Account != "" && k.EndpointOwner != k.Account
+	if private && !foreign && (k.Endpoint == "" || !known) {
+		return verdict{} // an address of a network that is not known here
+	}
+	first := o.firstAddress(k.Instance)
+	if !known && (first == "" || first == k.Address) && !foreign {
+		return verdict{} // the only address that it was ever seen at
+	}
+	v := verdict{outside: true, severity: finding.Medium}
+	switch {
+	case foreign:
+		v.raise("It came through a VPC endpoint of another account, " + k.EndpointOwner + ".")
+	case known && o.usedInside(k, own):
+		v.raise("The same key was used from the instance itself.")
+	case known:
+		v.because("The instance's own addresses are known, and it is none of them.")
+	default:
+		v.because("The instance's own addresses are not known; until then its calls came from " + first + ".")
+	}
+	if k.Console {
+		v.raise("A session of the console was made of it.")
+	}
+	o.weighProcesses(h, k, &v)
+	for _, bucket := range k.Buckets {
+		if l := o.cfg.Labels.Of(LabelBucket, bucket); l != nil && l.Has(Sensitive) {
+			v.severity = above(v.severity)
+			v.because("Bucket " + bucket + " is labelled sensitive.")
+			break
+		}
+	}
+	return v
+}
+
+func (v *verdict) because(sentence string) { v.why = append(v.why, sentence) }
+
+func (v *verdict) raise(sentence string) {
+	v.severity = finding.High
+	v.because(sentence)
+}
+
+func above(s finding.Severity) finding.Severity {
+	switch s {
+	case finding.Low:
+		return finding.Medium
+	case finding.Medium:
+		return finding.High
+	}
+	return finding.Critical
+}
+
+// weighProcesses takes account of what the host's processes did. That none was seen
+// counts only once the host's clock has passed the calls.
+func (o *Operator) weighProcesses(h *host, k *credential, v *verdict) {
+	attributed, unseen := 0, 0
+	for _, c := range h.calls {
+		if c.Key != k.Key || c.Source != k.Address || !h.passed(c, o.cfg.Hold) {
+			continue
+		}
+		switch status, _ := rank(c, h.around(c), h.mountList()); status {
+		case Attributed:
+			attributed++
+		case Unseen:
+			unseen++
+		}
+	}
+	switch {
+	case attributed > 0:
+		v.severity = finding.Low
+		v.because("A process of the host fits the calls, so that it may be a way out that is not known.")
+	case unseen > 0:
+		v.severity = above(v.severity)
+		v.because("No process of the host was seen that could have made them.")
+	}
+}
+
+// addresses are those that the key's instance calls from; known tells whether one of
+// them is public, without which nothing is outside for certain.
+func (o *Operator) addresses(k *credential) (own map[string]bool, known bool) {
+	own = map[string]bool{}
+	add := func(address string) {
+		if address != "" {
+			own[address] = true
+			known = known || !privateAddress(address)
+		}
+	}
+	for _, f := range o.cfg.Facts.Of(cloudtrail.FactAddress, k.Instance) {
+		if f.Interface == nil || f.Interface.Instance != k.Instance {
+			continue
+		}
+		add(f.Interface.PrivateIP)
+		add(f.Interface.PublicIP)
+		if f.Interface.PublicIP == "" && f.Interface.Allocation != "" {
+			o.allocated(f.Interface.Allocation, add)
+		}
+	}
+	if launch, _ := o.cfg.Facts.Launch(k.Instance, k.Account); launch != nil && launch.Launch != nil {
+		add(launch.Launch.PrivateIP)
+		for _, f := range o.cfg.Facts.Of(cloudtrail.FactAddress, launch.Launch.VPC) {
+			add(f.Interface.PublicIP)
+			o.allocated(f.Interface.Allocation, add)
+		}
+	}
+	for _, f := range o.cfg.Uses.Of(cloudtrail.FactUse, k.Instance) {
+		if f.Use != nil && f.Use.Agent && f.Use.Instance == k.Instance {
+			add(f.Use.Address)
+		}
+	}
+	return own, known
+}
+
+func (o *Operator) allocated(allocation string, add func(string)) {
+	for _, f := range o.cfg.Facts.Of(cloudtrail.FactAddress, allocation) {
+		if f.Interface != nil && f.Interface.Allocation == allocation {
+			add(f.Interface.PublicIP)
+		}
+	}
+}
+
+// shared tells an address that several instances of the key's network called from
+// within days: its way out.
+func (o *Operator) shared(k *credential) bool {
+	network := o.network(k.Instance, k.Account)
+	users := map[string]bool{}
+	for _, f := range o.cfg.Uses.Of(cloudtrail.FactUse, k.Address) {
+		if f.Use == nil || f.Use.Address != k.Address || f.Use.Instance == "" || f.Time.Sub(k.First).Abs() > sharedWithin {
+			continue
+		}
+		if o.network(f.Use.Instance, f.Account) == network {
+			users[f.Use.Instance] = true
+		}
+	}
+	return len(users) >= sharedBy
+}
+
+// network is the VPC that an instance was launched in, or its account where no record
+// of the launch was seen.
+func (o *Operator) network(instance, account string) string {
+	if launch, _ := o.cfg.Facts.Launch(instance, account); launch != nil && launch.Launch != nil && launch.Launch.VPC != "" {
+		return launch.Launch.VPC
+	}
+	return account
+}
+
+// firstAddress is the public address that an instance's credentials were first seen at.
+func (o *Operator) firstAddress(instance string) string {
+	for _, f := range o.cfg.Uses.Of(cloudtrail.FactUse, instance) { // the earliest first
+		if f.Use != nil && f.Use.Instance == instance && !privateAddress(f.Use.Address) {
+			return f.Use.Address
+		}
+	}
+	return ""
+}
+
+// usedInside tells whether the same key was used from the instance's own address, too.
+func (o *Operator) usedInside(k *credential, own map[string]bool) bool {
+	return slices.ContainsFunc(o.cfg.Uses.Of(cloudtrail.FactUse, k.Key), func(f *cloudtrail.Fact) bool { return f.Use != nil && own[f.Use.Address] })
+}
+
+func privateAddress(text string) bool {
+	a, err := netip.ParseAddr(text)
+	return err == nil && a.IsPrivate()
+}
+
+func (l *Labels) trusts(address string) bool {
+	known := l.Of(LabelAddress, address)
+	return known != nil && known.Has(Trusted)
+}
+
+// finding is what a person is told of the use.
+func (o *Operator) finding(h *host, k *credential, v verdict) *finding.Finding {
+	f := &finding.Finding{
+		ID: finding.ID(CredentialOutside, k.Key, k.Address), Revision: k.Revision, Rule: CredentialOutside,
+		Title: "An instance's credentials were used elsewhere", Status: finding.Open, Severity: v.severity, Confidence: 70,
+		FirstSeen: k.First, LastSeen: k.Last, Count: k.Count, Techniques: []string{"T1078.004", "T1552.005"},
+	}
+	f.Reason = fmt.Sprintf("The credentials of instance %s (key %s) were used from %s: %s. %s", k.Instance, k.Key, k.Address, strings.Join(k.Calls, ", "), strings.Join(v.why, " "))
+	if !v.outside {
+		f.Status, f.Severity = finding.Retracted, finding.Info
+		f.Reason = fmt.Sprintf("The address %s is one that instance %s calls from, as is known now.", k.Address, k.Instance)
+	}
+	if h.record.Sensor {
+		f.Host, f.HostName = h.id, h.record.Name
+	} else {
+		f.NoSensor = true
+	}
+	f.Cloud = encode(machine{Provider: "aws", Account: only(k.Account), Region: k.Region, Instance: only(k.Instance)})
+	var labelled []Labelled
+	labelled = o.cfg.Labels.add(labelled, LabelAccount, k.Account)
+	for _, bucket := range k.Buckets {
+		labelled = o.cfg.Labels.add(labelled, LabelBucket, bucket)
+	}
+	f.AWS = encode(credentialAWS{Key: k.Key, Source: k.Address, Endpoint: k.Endpoint, Calls: k.Calls, Buckets: k.Buckets, Labels: labelled})
+	for _, r := range k.Records {
+		f.Evidence = append(f.Evidence, finding.Evidence{ID: r.ID, Position: r.Position})
+	}
+	return f
+}
+
+type credentialAWS struct {
+	Key      string     `json:"access_key"`
+	Source   string     `json:"source_address"`
+	Endpoint string     `json:"vpc_endpoint,omitempty"`
+	Calls    []string   `json:"calls"`
+	Buckets  []string   `json:"buckets,omitempty"`
+	Labels   []Labelled `json:"labels,omitempty"`
+}
