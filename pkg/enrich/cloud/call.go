@@ -224,7 +224,7 @@ func walk(text []byte, name string, depth int, visit func(name, text string)) {
 		case v.Raw[0] == '{' || v.Raw[0] == '[':
 			walk(v.Raw, name, depth+1, visit)
 		}
-		return err //nolint:wrapcheck // nobody sees it: the record has been read before
+		return err
 	}
 	if text[0] == '{' {
 		_ = c.Object(func(member []byte) error { return one(string(member)) })

@@ -12,10 +12,6 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
 )
 
-// CredentialOutside is the rule of an instance's credentials that were used from an
-// address that the instance does not have.
-const CredentialOutside = "credential_outside_host"
-
 const (
 	// sharedBy instances of one network that used an address within sharedWithin make
 	// it the way out of that network.
@@ -42,9 +38,12 @@ type credential struct {
 	Console       bool       `json:"console,omitempty"` // a console session was made of it
 	Records       []recordAt `json:"records"`
 
-	Told     string    `json:"told,omitempty"`
-	ToldAt   time.Time `json:"told_at,omitzero"` // by the records' clock
-	Revision int64     `json:"revision,omitempty"`
+	// Told is what was told of it last, ToldAt until when by the records' clock, and
+	// ToldCount of how many calls.
+	Told      string    `json:"told,omitempty"`
+	ToldAt    time.Time `json:"told_at,omitzero"`
+	ToldCount int64     `json:"told_count,omitempty"`
+	Revision  int64     `json:"revision,omitempty"`
 }
 
 func (k *credential) name() string { return k.Key + "|" + k.Address }
@@ -185,20 +184,24 @@ func (o *Operator) weighProcesses(h *host, k *credential, v *verdict) {
 	}
 }
 
-// addresses are those that the key's instance calls from; known tells whether one of
-// them is public, without which nothing is outside for certain.
+// addresses are those that the key's instance calls from. known tells whether one of
+// them is public and was its own by then, without which nothing is outside for certain:
+// no record tells the address that EC2 gives an instance by itself.
 func (o *Operator) addresses(k *credential) (own map[string]bool, known bool) {
 	own = map[string]bool{}
-	add := func(address string) {
-		if address != "" {
-			own[address] = true
-			known = known || !privateAddress(address)
+	since := func(at time.Time) func(address string) {
+		return func(address string) {
+			if address != "" {
+				own[address] = true
+				known = known || !privateAddress(address) && !at.After(k.First)
+			}
 		}
 	}
 	for _, f := range o.cfg.Facts.Of(cloudtrail.FactAddress, k.Instance) {
 		if f.Interface == nil || f.Interface.Instance != k.Instance {
 			continue
 		}
+		add := since(f.Time)
 		add(f.Interface.PrivateIP)
 		add(f.Interface.PublicIP)
 		if f.Interface.PublicIP == "" && f.Interface.Allocation != "" {
@@ -206,15 +209,16 @@ func (o *Operator) addresses(k *credential) (own map[string]bool, known bool) {
 		}
 	}
 	if launch, _ := o.cfg.Facts.Launch(k.Instance, k.Account); launch != nil && launch.Launch != nil {
-		add(launch.Launch.PrivateIP)
+		since(launch.Time)(launch.Launch.PrivateIP)
 		for _, f := range o.cfg.Facts.Of(cloudtrail.FactAddress, launch.Launch.VPC) {
+			add := since(f.Time)
 			add(f.Interface.PublicIP)
 			o.allocated(f.Interface.Allocation, add)
 		}
 	}
 	for _, f := range o.cfg.Uses.Of(cloudtrail.FactUse, k.Instance) {
 		if f.Use != nil && f.Use.Agent && f.Use.Instance == k.Instance {
-			add(f.Use.Address)
+			since(f.Time)(f.Use.Address)
 		}
 	}
 	return own, known
@@ -281,7 +285,7 @@ func (l *Labels) trusts(address string) bool {
 // finding is what a person is told of the use.
 func (o *Operator) finding(h *host, k *credential, v verdict) *finding.Finding {
 	f := &finding.Finding{
-		ID: finding.ID(CredentialOutside, k.Key, k.Address), Revision: k.Revision, Rule: CredentialOutside,
+		ID: finding.ID(finding.CredentialOutside, k.Key, k.Address), Revision: k.Revision, Rule: finding.CredentialOutside,
 		Title: "An instance's credentials were used elsewhere", Status: finding.Open, Severity: v.severity, Confidence: 70,
 		FirstSeen: k.First, LastSeen: k.Last, Count: k.Count, Techniques: []string{"T1078.004", "T1552.005"},
 	}

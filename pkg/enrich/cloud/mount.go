@@ -96,7 +96,7 @@ func (m *mount) place(text string) {
 	} else {
 		m.Bucket, m.Prefix = text[:at], strings.Trim(text[at+1:], ":/")
 	}
-	if !bucketName(m.Bucket) {
+	if !bucketName(m.Bucket) || m.Bucket == "arn" { // an access point's ARN names no bucket
 		m.Bucket = ""
 	}
 }

@@ -4,12 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
-	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
 // Side is the kind of the side records that an Operator takes: one record of
@@ -49,8 +47,6 @@ type Operator struct {
 	cfg   Config
 	state enrich.State
 	hosts map[enrich.Host]*host
-	// instances are the hosts by the instance that they are.
-	instances map[string]enrich.Host
 	// evicted counts what the bounds pushed out, counted what of that was told.
 	evicted, counted int64
 }
@@ -80,7 +76,7 @@ func New(cfg Config, state enrich.State) *Operator {
 	if cfg.Uses == nil {
 		cfg.Uses = cloudtrail.NewTable(1)
 	}
-	return &Operator{cfg: cfg, state: state, hosts: map[enrich.Host]*host{}, instances: map[string]enrich.Host{}}
+	return &Operator{cfg: cfg, state: state, hosts: map[enrich.Host]*host{}}
 }
 
 // Count implements enrich.Counter.
@@ -134,36 +130,6 @@ func (o *Operator) answer(h *host, e *enrich.Event) {
 	}
 }
 
-// takeIdentity keeps what a row says of its host.
-func (o *Operator) takeIdentity(h *host, e *enrich.Event) error {
-	changed := !h.record.Sensor
-	h.record.Sensor = true
-	if name := e.HostIdentifier.Text(); name != h.record.Name && name != "" {
-		h.record.Name, changed = name, true
-	}
-	if c, ok := claimOf(e); ok && h.record.Claim.worse(&c) {
-		h.record.Claim, changed = c, true
-	}
-	if a := addressOf(e); a != "" && !slices.Contains(h.record.Addresses, a) && len(h.record.Addresses) < maxAddresses {
-		h.record.Addresses = append(h.record.Addresses, a)
-		slices.Sort(h.record.Addresses)
-		changed = true
-	}
-	if !changed {
-		return nil
-	}
-	h.resolved = time.Time{}
-	return o.putRecord(h)
-}
-
-// worse tells whether another claim says more, or something else and later.
-func (c *claim) worse(than *claim) bool {
-	if c.Instance != than.Instance {
-		return c.Instance == "" || than.At.After(c.At)
-	}
-	return c.Proof != ByMetadata && (than.Proof == ByMetadata || c.Account == "" && than.Account != "")
-}
-
 // resolveEvery is how long, by its events' time, what was found of a host's instance
 // is not asked about again.
 const resolveEvery = time.Minute
@@ -182,7 +148,6 @@ func (o *Operator) identify(h *host, at time.Time) error {
 	}
 	h.now = found
 	h.cloud, h.labelled = o.describe(found)
-	o.instances[found.Instance] = h.id
 	return o.adopt(h)
 }
 
@@ -192,6 +157,12 @@ func (o *Operator) adopt(h *host) error {
 	orphan, err := o.host(enrich.Host(h.now.Instance))
 	if err != nil || orphan == h {
 		return err
+	}
+	if orphan.record.Is != h.id {
+		orphan.record.Is = h.id
+		if err := o.putRecord(orphan); err != nil {
+			return err
+		}
 	}
 	for len(orphan.calls) > 0 {
 		c := orphan.calls[0]
@@ -231,10 +202,10 @@ func (o *Operator) OnSide(r *enrich.Side, out *enrich.Out) error {
 }
 
 func (o *Operator) take(id enrich.Host, r *cloudtrail.Record, at enrich.Position, out *enrich.Out) error {
-	if known, ok := o.instances[string(id)]; ok {
-		id = known
-	}
 	h, err := o.host(id)
+	if err == nil && h.record.Is != "" {
+		h, err = o.host(h.record.Is)
+	}
 	if err != nil {
 		return err
 	}
@@ -278,14 +249,16 @@ func (o *Operator) OnTime(id enrich.Host, now time.Time, out *enrich.Out) error 
 	if !now.Before(h.judgeAt) { // facts may have come
 		h.judgeAt = now.Add(resolveEvery)
 		h.doubt()
+		if h.busy() {
+			if err := o.putRecord(h); err != nil {
+				return err
+			}
+		}
 	}
 	if err := o.tell(h, false, out); err != nil || now.Before(h.record.SweepAt) {
 		return err
 	}
 	h.record.SweepAt = now.Add(sweepEvery)
-	if len(h.calls)+len(h.seen)+len(h.credentials) == 0 {
-		return nil
-	}
 	if err := o.sweep(h, now); err != nil {
 		return err
 	}
@@ -338,140 +311,4 @@ func (o *Operator) Finish(out *enrich.Out) error {
 		}
 	}
 	return nil
-}
-
-// tell writes the links and findings of a host that are new or changed; all of them,
-// where nothing more will come.
-func (o *Operator) tell(h *host, all bool, out *enrich.Out) error {
-	for i := 0; i < len(h.calls) && h.dirty > 0 && h.record.Sensor; i++ {
-		c := h.calls[i]
-		if !c.dirty || !all && !h.passed(c, o.cfg.Hold) {
-			continue
-		}
-		h.asked(c)
-		if err := o.tellCall(h, c, out); err != nil {
-			return err
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(h.unsure)) {
-		if err := o.tellCredential(h, h.credentials[name], all, out); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (o *Operator) tellCall(h *host, c *call, out *enrich.Out) error {
-	status, found := rank(c, h.around(c), h.mountList())
-	l := o.newLink(h.id, c, status, found)
-	if answer := hashOf(encode(l)); answer != c.Told {
-		l.Event.Revision, l.Event.Ingested = c.Revision, stamp(o.cfg.Now())
-		out.Add(l.output())
-		c.Told = answer
-		c.Revision++
-		for name, k := range h.credentials {
-			if k.Key == c.Key && k.Address == c.Source {
-				h.unsure[name] = true
-			}
-		}
-		return o.putCall(h, c)
-	}
-	return nil
-}
-
-// tellAgain is how long, by its records' time, a finding that only counts on waits.
-const tellAgain = time.Minute
-
-func (o *Operator) tellCredential(h *host, k *credential, all bool, out *enrich.Out) error {
-	v := o.judge(h, k)
-	if !v.outside && k.Told == "" {
-		delete(h.unsure, k.name())
-		return nil
-	}
-	f := o.finding(h, k, v)
-	said := hashOf([]byte(string(f.Status) + string(f.Severity) + strings.Join(v.why, "|") + string(f.Host)))
-	if said == k.Told && (!all && k.Last.Before(k.ToldAt.Add(tellAgain)) || k.Last.Equal(k.ToldAt)) {
-		if all {
-			delete(h.unsure, k.name())
-		}
-		return nil
-	}
-	delete(h.unsure, k.name())
-	out.Add(f.Output(o.cfg.Now()))
-	k.Told, k.ToldAt = said, k.Last
-	k.Revision++
-	return o.put(h, keyed(credentialKey, k.name()), k)
-}
-
-// takeMounts keeps the buckets that a host mounts.
-func (o *Operator) takeMounts(h *host, e *enrich.Event) error {
-	if e.Kind == event.Process {
-		return o.takeMountCommand(h, e)
-	}
-	if e.Lens.Table != "mounts" {
-		return nil
-	}
-	path := cleaned(e.Text(event.MountPath))
-	if e.Action.Text() == "removed" {
-		if m := h.mounts[path]; m != nil && m.Until.IsZero() {
-			m.Until = e.Time
-			return o.put(h, keyed(mountKey, path), m)
-		}
-		return nil
-	}
-	if m, ok := mountOfRow(e.Text(event.Device), path, e.Text(event.FileSystem)); ok {
-		m.From = e.Time
-		return o.addMount(h, &m)
-	}
-	return nil
-}
-
-func (o *Operator) takeMountCommand(h *host, e *enrich.Event) error {
-	commandLine := e.Text(event.CommandLine)
-	if !strings.Contains(commandLine, "s3") && !strings.Contains(commandLine, "goofys") && !strings.Contains(commandLine, "rclone mount") {
-		return nil
-	}
-	m, ok := mountOfCommand(commandLine)
-	if !ok || e.Action.Text() == "removed" {
-		return nil
-	}
-	m.From = e.Time
-	if start, ok := e.Int(event.StartTime); ok && start > 0 && e.Lens.Inventory {
-		m.From = time.Unix(start, 0).UTC()
-	}
-	s := &sighting{At: m.From, What: started, Event: e.ID, Position: e.Position}
-	s.process(e)
-	m.Process = s
-	return o.addMount(h, &m)
-}
-
-// maxMounts bounds the mounts kept of a host.
-const maxMounts = 64
-
-// addMount keeps a mount. Of two that tell of one, that with its process counts, and
-// the earlier time.
-func (o *Operator) addMount(h *host, m *mount) error {
-	old := h.mounts[m.Path]
-	if old == nil && len(h.mounts) >= maxMounts {
-		o.evicted++
-		return nil
-	}
-	if old != nil && old.Bucket == m.Bucket && old.Until.IsZero() {
-		if old.From.Before(m.From) {
-			m.From = old.From
-		}
-		if m.Process == nil || old.Process != nil && old.Process.Entity != "" && m.Process.Entity == "" {
-			m.Process, m.Prefix = old.Process, old.Prefix
-		}
-		if m.From.Equal(old.From) && m.Process != nil && old.Process != nil && m.Process.Entity == old.Process.Entity {
-			return nil
-		}
-	}
-	h.mounts[m.Path] = m
-	for _, c := range h.calls {
-		if c.Bucket == m.Bucket {
-			h.ask(c)
-		}
-	}
-	return o.put(h, keyed(mountKey, m.Path), m)
 }

@@ -53,6 +53,8 @@ type record struct {
 	Addresses []string  `json:"addresses,omitempty"`
 	Clock     time.Time `json:"clock,omitzero"`
 	SweepAt   time.Time `json:"sweep_at,omitzero"`
+	// Is, of what is kept under an instance's id, is the host that it is.
+	Is enrich.Host `json:"is,omitempty"`
 }
 
 func (o *Operator) host(id enrich.Host) (*host, error) {
@@ -126,6 +128,9 @@ func (h *host) asked(c *call) {
 		h.dirty--
 	}
 }
+
+// busy tells a host of which something is kept that its clock matters to.
+func (h *host) busy() bool { return len(h.calls)+len(h.seen)+len(h.credentials) > 0 }
 
 // doubt has all credentials judged again.
 func (h *host) doubt() {

@@ -25,7 +25,8 @@ const records = "../cloudtrail/testdata/story.json"
 // before the rows, or come when all of them have been, or in between.
 type teller struct {
 	*enrich.Pipeline
-	clouds *cloud.Operator
+	cfg    cloud.Config
+	clouds enrich.Operator
 	late   []enrich.Side
 	every  int // rows between two records that come in between
 	rows   int
@@ -79,9 +80,19 @@ func telling(t testing.TB, s *story.Story, all []*cloudtrail.Record) *teller {
 			})
 		}
 	}
-	p.clouds = cloud.New(cloud.Config{Facts: facts, Uses: uses, Labels: labels(s)}, state.NewMemory())
-	operators := []enrich.Operator{process.New(process.Config{}, state.NewMemory()), dns.New(dns.Config{}, state.NewMemory()), p.clouds}
-	p.Pipeline = enrich.NewPipeline(event.NewLenses(), operators, nil)
+	p.cfg = cloud.Config{Facts: facts, Uses: uses, Labels: labels(s)}
+	p.over(cloud.New(p.cfg, state.NewMemory()))
+	return p
+}
+
+// over puts an operator behind the joins that it needs.
+func (p *teller) over(clouds enrich.Operator) {
+	p.clouds, p.Pipeline = clouds, pipelineOver(clouds)
+}
+
+func pipelineOver(clouds enrich.Operator) *enrich.Pipeline {
+	operators := []enrich.Operator{process.New(process.Config{}, state.NewMemory()), dns.New(dns.Config{}, state.NewMemory()), clouds}
+	p := enrich.NewPipeline(event.NewLenses(), operators, nil)
 	p.Wait(enrich.Waiting{}, state.NewMemory())
 	return p
 }

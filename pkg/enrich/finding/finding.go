@@ -76,6 +76,10 @@ const (
 	RuleNoisy        = "rule_noisy"
 )
 
+// CredentialOutside is the rule of an instance's credentials that were used from an
+// address that the instance does not have.
+const CredentialOutside = "credential_outside_host" //nolint:gosec // a rule's name, no credential
+
 // Finding is one finding as it stands. Better evidence revises or retracts it under
 // the same ID, with a higher Revision. What is zero is left out of the record.
 type Finding struct {
