@@ -31,6 +31,7 @@ type trailScan struct {
 	copies *cloudtrail.Copies
 	index  *reputation.Index
 	geo    cloudtrail.Geo // nil for none
+	labels cloudtrail.Labels
 	std    streams
 	// sides are the records of instances' credentials, to be joined with rows.
 	sides  []enrich.Side
@@ -101,7 +102,7 @@ func (s *trailScan) run(ctx context.Context, out string) error {
 		return fmt.Errorf("--cloudtrail-out: %w", err)
 	}
 	s.target, s.out = file, bufio.NewWriterSize(file, 256<<10)
-	enricher := &cloudtrail.Enricher{Facts: s.table, Reputation: s.index, Geo: s.geo}
+	enricher := &cloudtrail.Enricher{Facts: s.table, Reputation: s.index, Geo: s.geo, Labels: s.labels}
 	return s.each(ctx, "records", func(f cloudtrail.Found, name string) error { return s.write(s.out, enricher, f, name) })
 }
 

@@ -87,7 +87,8 @@ const story = "../../pkg/enrich/cloudtrail/testdata/story.json"
 
 func TestScanTellsWhoIsBehindACall(t *testing.T) {
 	feed := write(t, "mine.txt", "203.0.113.80\n203.0.113.0/24\n")
-	config := write(t, "enricher.yaml", "feeds:\n  - {name: own, path: "+feed+", allow_private: true}\n")
+	config := write(t, "enricher.yaml", "feeds:\n  - {name: own, path: "+feed+", allow_private: true}\n"+
+		"labels:\n  buckets: [{id: amzn-s3-demo-bucket, labels: [sensitive], owner: sales}]\n  images: [{id: ami-0abcdef1234567890, labels: [trusted]}]\n")
 	lines, summary := scanTrail(t, "--config", config, "--cloudtrail", story)
 	i := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, `"eventID":"get"`) })
 	if i < 0 {
@@ -95,7 +96,8 @@ func TestScanTellsWhoIsBehindACall(t *testing.T) {
 	}
 	for _, words := range []string{
 		`"instance":{"id":"i-0317f6c6b66ae9c40"}`, `"proof":"role_delivery"`, `"by":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/anaya"`,
-		`"via":"AssumeRole"`, `"matched":{"atomic":"203.0.113.80","field":"source.ip"`, `"bytes_out":4096`, `"line":7,"record":6`,
+		`"via":"AssumeRole"`, `"matched":{"atomic":"203.0.113.80","field":"source.ip"`, `"bytes_out":4096`,
+		`"labels":[{"kind":"image","id":"ami-0abcdef1234567890","labels":["trusted"]},{"kind":"bucket","id":"amzn-s3-demo-bucket","labels":["sensitive"],"owner":"sales"}]`, `"line":7,"record":6`,
 	} {
 		if !strings.Contains(lines[i], words) {
 			t.Errorf("no %s in %s", words, lines[i])

@@ -86,7 +86,7 @@ func (f *scanFlags) scan(ctx context.Context, files []string, std streams) (err 
 	}
 	var trail *trailScan
 	if len(f.cloudTrail) > 0 {
-		if trail, err = f.scanTrail(ctx, index, places, std); err != nil {
+		if trail, err = f.scanTrail(ctx, cfg, index, places, std); err != nil {
 			return errors.Join(err, trail.close())
 		}
 		defer func() { err = errors.Join(err, trail.close()) }()
@@ -146,7 +146,7 @@ func (f *scanFlags) pipelines(cfg *enricherconf.Config, index *reputation.Index,
 	}
 }
 
-func (f *scanFlags) scanTrail(ctx context.Context, index *reputation.Index, places *geo.Store, std streams) (*trailScan, error) {
+func (f *scanFlags) scanTrail(ctx context.Context, cfg *enricherconf.Config, index *reputation.Index, places *geo.Store, std streams) (*trailScan, error) {
 	s, err := newTrailScan(f.cloudTrail, f.cloudTrailOut, index, std)
 	if err != nil {
 		return nil, err
@@ -154,6 +154,7 @@ func (f *scanFlags) scanTrail(ctx context.Context, index *reputation.Index, plac
 	if places != nil {
 		s.geo = places
 	}
+	s.labels = cfg.Labels.Known()
 	return s, s.run(ctx, f.cloudTrailOut)
 }
 

@@ -112,3 +112,17 @@ func (l *Labels) add(all []Labelled, kind LabelKind, id string) []Labelled {
 	one.ID = id
 	return append(all, one)
 }
+
+// AppendLabels implements cloudtrail.Labels.
+func (l *Labels) AppendLabels(dst []byte, account, image, bucket string, addresses ...string) []byte {
+	all := l.add(nil, LabelAccount, account)
+	all = l.add(all, LabelImage, image)
+	all = l.add(all, LabelBucket, bucket)
+	for _, a := range addresses {
+		all = l.add(all, LabelAddress, a)
+	}
+	if len(all) == 0 {
+		return dst
+	}
+	return append(dst, encode(all)...)
+}

@@ -12,6 +12,10 @@ func (a *answer) aws(w *writer) {
 	w.list("key_chain", len(a.chain.Hops), func(i int) { hop(w, &a.chain.Hops[i]) })
 	w.object("console_login", func() { login(w, a.chain.Login) })
 	w.object("instance", func() { instance(w, &a.host) })
+	if len(a.labels) > 0 {
+		w.key("labels")
+		w.b = append(w.b, a.labels...)
+	}
 	w.text("source", string(r.Source.Kind))
 	w.text("service", r.Identity.Service())
 	w.truth("read_only", r.ReadOnly)

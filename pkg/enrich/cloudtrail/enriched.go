@@ -32,12 +32,20 @@ type Geo interface {
 	Missing() bool
 }
 
+// Labels are what owners call things: *cloud.Labels implements it.
+type Labels interface {
+	// AppendLabels appends, as a JSON list, what is known of an account, image, bucket
+	// and addresses, any of which may be empty; nothing where nothing is.
+	AppendLabels(dst []byte, account, image, bucket string, addresses ...string) []byte
+}
+
 // Enricher writes records with what facts and feeds tell of them. It is for one
 // goroutine, which may add facts to its Table meanwhile.
 type Enricher struct {
 	Facts      *Table
 	Reputation Reputation
-	Geo        Geo // nil for none
+	Geo        Geo    // nil for none
+	Labels     Labels // nil without
 	buf, line  []byte
 }
 
@@ -126,6 +134,7 @@ type answer struct {
 	gaps     []enrich.Gap
 	redacted []string
 	location enrich.Location // of the call's address
+	labels   []byte
 }
 
 func (e *Enricher) answer(r *Record, at Place) *answer {
@@ -144,7 +153,22 @@ func (e *Enricher) answer(r *Record, at Place) *answer {
 	}
 	e.addresses(a)
 	e.locate(a)
+	e.label(a)
 	return a
+}
+
+// label asks what owners call what the record is about.
+func (e *Enricher) label(a *answer) {
+	if e.Labels == nil {
+		return
+	}
+	image, addresses := "", []string{a.record.Source.Text}
+	if l := a.host.Launch; l != nil && l.Launch != nil {
+		image = l.Launch.ImageID
+		addresses = append(addresses, a.host.Launcher.Actor.Source)
+	}
+	bucket := nodeOf(a.record.Request).get("bucketName").text()
+	a.labels = e.Labels.AppendLabels(nil, a.record.Account(), image, bucket, addresses...)
 }
 
 func (a *answer) gap(question, reason string) {
