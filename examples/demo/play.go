@@ -19,6 +19,8 @@ import (
 // what is not sent when a host goes down goes at its next start.
 type running struct {
 	rows int
+	// attacked is the host that the attack was on.
+	attacked *host
 
 	mu    sync.Mutex
 	hosts []*osqueryd.Daemon
@@ -31,6 +33,9 @@ func playAll(ctx context.Context, out io.Writer, dir, broker string) (*running, 
 	group, ctx := errgroup.WithContext(ctx)
 	for _, h := range fleet() {
 		r.rows += h.rows
+		if h.instance != "" {
+			r.attacked = h
+		}
 		fmt.Fprintf(out, "  %-9s %d rows in %d calls\n", h.name, h.rows, len(h.lines))
 		group.Go(func() error {
 			if err := r.play(ctx, h, dir, broker); err != nil {

@@ -31,6 +31,9 @@ const (
 	byAgent     = "agent"     // 2: its program is of the user agent's family
 	byMetadata  = "metadata"  // 2: it spoke to the metadata service while the credentials lived
 	byTree      = "tree"      // 1: the process that started it, or itself, did
+	// otherAgent takes 3 away: its program is of another family than the user agent's,
+	// which anyone may write, so that it stays a candidate.
+	otherAgent = "other_agent"
 )
 
 func weight(reason string) int {
@@ -41,6 +44,8 @@ func weight(reason string) int {
 		return 3
 	case byTree:
 		return 1
+	case otherAgent:
+		return -3
 	}
 	return 2
 }
@@ -124,6 +129,8 @@ func (k *candidate) judge(c *call, s *sighting, touched map[string]bool) {
 	}
 	if f := s.family(); f != "" && f == c.Agent {
 		k.add(byAgent)
+	} else if f != "" && c.Agent != "" {
+		k.add(otherAgent)
 	}
 	if slices.ContainsFunc(c.Parameters, func(p string) bool { return holds(s.CommandLine, p) }) {
 		k.add(byParameter)
@@ -155,6 +162,9 @@ func (k *candidate) add(reason string) {
 func settle(all map[string]*candidate) (Status, []candidate) {
 	var ranked []candidate
 	for _, k := range all {
+		if k.has(otherAgent) && len(k.reasons) > 1 {
+			k.score = max(k.score, 1)
+		}
 		if k.score > 0 {
 			slices.SortFunc(k.reasons, func(a, b string) int { return cmp.Or(cmp.Compare(weight(b), weight(a)), cmp.Compare(a, b)) })
 			ranked = append(ranked, *k)
