@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, std streams) int {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(runCommand(std), scanCommand(std), validateCommand(std), lookupCommand(std), feedsCommand(std), explainCommand(std), topicsCommand(std), reshardCommand(std))
+	root.AddCommand(runCommand(std), scanCommand(std), validateCommand(std), lookupCommand(std), feedsCommand(std), explainCommand(std), topicsCommand(std), ingestCommand(std), reshardCommand(std))
 	root.SetArgs(args)
 	root.SetIn(std.in)
 	root.SetOut(std.out)

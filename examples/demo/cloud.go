@@ -70,6 +70,7 @@ func showCloud(ctx context.Context, out io.Writer, dir string, attacked *host) e
 		return fmt.Errorf("rows: %w", err)
 	}
 	enriched, links, findings := filepath.Join(dir, "web-01.ndjson"), filepath.Join(dir, "cloudtrail.ndjson"), filepath.Join(dir, "findings.ndjson")
+	//nolint:gosec // the demo's own files
 	cmd := exec.CommandContext(ctx, "bin/enricher", "scan", "--config", "examples/enricher.yaml", "--out", enriched,
 		"--cloudtrail", filepath.Join(dir, "AWSLogs"), "--cloudtrail-out", links, "--findings", findings, rows)
 	cmd.Env = append(os.Environ(), "FEEDS_DIR=examples/feeds", "STATE_DIR=")

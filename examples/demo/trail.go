@@ -15,7 +15,7 @@ const (
 	instance  = "i-0317f6c6b66ae9c40"
 	account   = "111122223333"
 	bucket    = "customer-data-demo"
-	roleKey   = "ASIAI44QH8DHBEXAMPLE"
+	roleKey   = "ASIAI44QH8DHBEXAMPLE" //nolint:gosec // an example's id, no secret
 	sessionID = "mallory-0f3a9c1d2e4b5a687"
 	console   = "192.0.2.77"   // where the attacker sits
 	egress    = "203.0.113.80" // the instance's elastic address
@@ -25,6 +25,7 @@ const (
 // does not. Members and their order follow AWS's examples.
 func trail(began time.Time) []map[string]any {
 	user := func() map[string]any {
+		//nolint:gosec // an example's id, no secret
 		return map[string]any{
 			"type": "IAMUser", "principalId": "AIDACKCEVSQ6C2EXAMPLE", "arn": "arn:aws:iam::" + account + ":user/mallory", "accountId": account, "userName": "mallory",
 			"accessKeyId":    "ASIAIOSFODNN7EXAMPLE",

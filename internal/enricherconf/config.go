@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/stackjoin/stackjoin/internal/awsconn"
 	"github.com/stackjoin/stackjoin/internal/config"
 	"github.com/stackjoin/stackjoin/internal/kafkaconn"
 	"github.com/stackjoin/stackjoin/internal/logging"
@@ -44,6 +45,7 @@ type Config struct {
 	Suppressions []Suppression    `yaml:"suppressions" doc:"Matches that nobody is to be told of. Their findings are written with the status suppressed."`
 	Labels       Labels           `yaml:"labels" doc:"What owners call what they have in the cloud: shown where it is met, and used in the severity of findings (docs/cloudtrail.md)."`
 	Lenses       []Lens           `yaml:"lenses" doc:"What the rows of your own tables and queries mean. The first that fits a row is taken, before those built in."`
+	Ingest       Ingest           `yaml:"ingest"`
 	Metrics      metrics.Config   `yaml:"metrics"`
 	Log          logging.Config   `yaml:"log"`
 }
@@ -67,6 +69,12 @@ type Outputs struct {
 	CloudTrail     string       `yaml:"cloudtrail" default:"cloudtrail.enriched" doc:"Topic of CloudTrail's records, enriched, keyed by eventID/recipientAccountId. Written where inputs.cloudtrail names a topic."`
 	DeadLetter     string       `yaml:"deadletter" default:"osquery.deadletter" doc:"Topic of records that could not be taken."`
 	MaxRecordBytes config.Bytes `yaml:"max_record_bytes" default:"1000000" doc:"Largest record the output topics take (their max.message.bytes). Larger ones go to the dead letters."`
+}
+
+// Ingest says where enricher ingest reads and writes.
+type Ingest struct {
+	CloudTrail string         `yaml:"cloudtrail" default:"cloudtrail" doc:"Topic that enricher ingest cloudtrail writes CloudTrail's records to, keyed by eventID/recipientAccountId. What cannot be read goes to outputs.deadletter."`
+	AWS        awsconn.Config `yaml:"aws"`
 }
 
 // Topics is what enricher topics makes of the topics.
@@ -125,6 +133,7 @@ func (c *Config) Validate() []config.Problem {
 	add(c.Topics.Replicas < 0 || c.Topics.Replicas > 100, "topics.replicas", "must be between 0 and 100")
 	add(c.Outputs.MaxRecordBytes < 16<<10, "outputs.max_record_bytes", "must be at least 16KiB")
 	add(c.State.Format < 0 || c.State.Format > state.Format, "state.format", "must be 0 for the newest, or at most %d", state.Format)
+	add(c.Ingest.CloudTrail == "", "ingest.cloudtrail", "must name a topic")
 	add(c.Sessions < 0, "sessions", "must not be negative")
 	add(c.Joins.ProcessMaxPerHost < 1, "joins.process_max_per_host", "must be at least 1")
 	add(c.Joins.Wait <= 0, "joins.wait", "must be more than 0")

@@ -218,3 +218,13 @@ func appendLine(dst, text []byte) []byte {
 	}
 	return dst
 }
+
+// Masked is a record's text with its secrets masked, as output has it; of a text that
+// is no record, nothing.
+func Masked(raw []byte) []byte {
+	masked, _, err := appendRedacted(nil, raw)
+	if err != nil {
+		return nil
+	}
+	return masked
+}
