@@ -44,6 +44,7 @@ type credential struct {
 	ToldAt    time.Time `json:"told_at,omitzero"`
 	ToldCount int64     `json:"told_count,omitempty"`
 	Revision  int64     `json:"revision,omitempty"`
+	judged    time.Time // what its Last was when it was judged
 }
 
 func (k *credential) name() string { return k.Key + "|" + k.Address }
@@ -241,11 +242,14 @@ func (o *Operator) shared(k *credential) bool {
 		if f.Use == nil || f.Use.Address != k.Address || f.Use.Instance == "" || f.Time.Sub(k.First).Abs() > sharedWithin {
 			continue
 		}
-		if o.network(f.Use.Instance, f.Account) == network {
+		if !users[f.Use.Instance] && o.network(f.Use.Instance, f.Account) == network {
 			users[f.Use.Instance] = true
 		}
+		if len(users) >= sharedBy {
+			return true
+		}
 	}
-	return len(users) >= sharedBy
+	return false
 }
 
 // network is the VPC that an instance was launched in, or its account where no record

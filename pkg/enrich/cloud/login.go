@@ -196,11 +196,10 @@ func (o *Operator) bySourceAddress(l *enrich.Login) (found []behind) {
 		if who == "" || roots[who] {
 			continue
 		}
-		roots[who] = true
+		if roots[who] = true; len(roots) > maxSharers {
+			return nil
+		}
 		found = append(found, behind{bySource, Possible, "", f})
-	}
-	if len(roots) > maxSharers {
-		return nil
 	}
 	return found
 }

@@ -234,7 +234,9 @@ func (o *Operator) addCredential(h *host, k *credential) error {
 		h.credentials[k.name()] = k
 		h.doubt() // of one key, each address says something of the others
 	}
-	h.unsure[k.name()] = true
+	if k.Last.Sub(k.judged).Abs() >= tellAgain { // what only counts on can wait
+		h.unsure[k.name()] = true
+	}
 	return o.put(h, keyed(credentialKey, k.name()), k)
 }
 

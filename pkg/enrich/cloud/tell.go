@@ -53,6 +53,7 @@ const tellAgain = time.Minute
 
 func (o *Operator) tellCredential(h *host, k *credential, all bool, out *enrich.Out) error {
 	v := o.judge(h, k)
+	k.judged = k.Last
 	if !v.outside && k.Told == "" {
 		delete(h.unsure, k.name())
 		return nil
