@@ -37,9 +37,6 @@ func routeConfig(cfg *enricherconf.Config, joined stream.KafkaConfig, log *slog.
 	k.Inputs, k.Sensors, k.Side = cfg.Inputs.Routed(), cfg.Inputs.Sensor, ""
 	k.Outputs = maps.Clone(joined.Outputs)
 	k.Outputs[enrich.Sides] = cfg.SideTopic()
-	if len(cfg.Inputs.CloudTrail) > 0 {
-		k.Outputs[enrich.CloudTrail] = cfg.Outputs.CloudTrail
-	}
 	if k.StateDir != "" {
 		k.StateDir = filepath.Join(k.StateDir, "route")
 	}

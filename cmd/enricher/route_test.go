@@ -21,6 +21,7 @@ import (
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/internal/kafkatest"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloud"
 	"github.com/stackjoin/stackjoin/schemas/schematest"
 )
 
@@ -316,6 +317,46 @@ func TestAPICallsGoToTheirHost(t *testing.T) {
 		}
 		if v.Host != "web" || v.Kind != "cloudtrail" || r.Partition != want || !strings.HasSuffix(v.Source, "/111122223333") {
 			t.Errorf("partition %d, want %d: %+v", r.Partition, want, v)
+		}
+	}
+}
+
+// A call meets the process that made it, whichever of the two comes first.
+func TestACallIsLinkedWithItsProcess(t *testing.T) {
+	s := newSite(t)
+	s.enricher()
+	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC).Unix()
+	osquery := func(table string, seconds int64, columns string) {
+		s.send("osquery.results", "web", fmt.Sprintf(`{"name":%q,"hostIdentifier":"web","unixTime":%d,"columns":{%s},"action":"added"}`, table, at+seconds, columns))
+	}
+	program := func(pid int, seconds int64, path, commandLine string) {
+		osquery("process_events", seconds, fmt.Sprintf(`"pid":"%d","parent":"1","path":%q,"cmdline":%q,"uid":"0","auid":"","time":"%d"`, pid, path, commandLine, at+seconds))
+	}
+	osquery("ec2_instance_metadata", -60, `"instance_id":"i-0123456789abcdef0","account_id":"111122223333","region":"us-east-1","ami_id":"ami-1"`)
+	program(100, -2, "/usr/bin/aws", "aws s3api list-buckets")
+	s.send("cloudtrail", "k", fmt.Sprintf(apiCall, "before"))
+	s.await("g.side", func(all []linked) bool { return len(all) == 1 })
+	program(101, 600, "/usr/bin/true", "true")
+	links := func() (all []*kgo.Record) {
+		for _, r := range s.records("cloudtrail.enriched") {
+			if bytes.Contains(r.Value, []byte(cloud.SchemaLink)) {
+				all = append(all, r)
+			}
+		}
+		return all
+	}
+	s.await("cloudtrail.enriched", func([]linked) bool { return len(links()) == 1 })
+	s.send("cloudtrail", "k", fmt.Sprintf(apiCall, "after"))
+	s.await("cloudtrail.enriched", func([]linked) bool { return len(links()) == 2 })
+	for _, r := range links() {
+		schematest.Validate(t, cloud.SchemaLink, r.Value)
+		if string(r.Key) != "web" || !bytes.Contains(r.Value, []byte(`"status":"possible","candidates":[{"score":2,"reasons":["agent"],"process":{`)) {
+			t.Errorf("key %s: %s", r.Key, r.Value)
+		}
+	}
+	for _, r := range s.records("osquery.enriched") {
+		if bytes.Contains(r.Value, []byte(`"cmdline":"true"`)) && !bytes.Contains(r.Value, []byte(`"cloud":{"provider":"aws","account":{"id":"111122223333"}`)) {
+			t.Errorf("a row does not tell its host's instance: %s", r.Value)
 		}
 	}
 }

@@ -84,6 +84,16 @@ func consumeFrom(ctx context.Context, cfg *enricherconf.Config, kafka stream.Kaf
 	}
 	builder := joins.NewBuilder(cfg, store, places)
 	builder.LookBack(store)
+	facts := route.NewFacts(trailReputation{store})
+	facts.Label(cfg.Labels.Known())
+	if places != nil {
+		facts.Locate(places)
+	}
+	if len(cfg.Inputs.CloudTrail) > 0 {
+		known := cfg.Cloud()
+		known.Facts = facts.Trail()
+		builder.Trail(&joins.Trail{Cloud: known})
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	if places != nil {
 		group.Go(func() error { return places.Run(ctx, log) })
@@ -94,10 +104,7 @@ func consumeFrom(ctx context.Context, cfg *enricherconf.Config, kafka stream.Kaf
 		return stream.RunKafka(ctx, kafka, cfg.Members(), stream.Job{Build: pipelines(builder), Observe: meter.Observe, Status: meter.Status, Log: log})
 	})
 	if len(cfg.Inputs.Routed()) > 0 {
-		first := routing{cfg: cfg, kafka: routeConfig(cfg, kafka, log), builder: builder, facts: route.NewFacts(trailReputation{store}), meter: meter, log: log}
-		if places != nil {
-			first.facts.Locate(places)
-		}
+		first := routing{cfg: cfg, kafka: routeConfig(cfg, kafka, log), builder: builder, facts: facts, meter: meter, log: log}
 		if err := stream.CheckKafka(ctx, first.kafka); err != nil {
 			return err
 		}
@@ -123,6 +130,9 @@ func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig
 		side = cfg.SideTopic()
 		inputs = append(inputs[:len(inputs):len(inputs)], side)
 		outputs[enrich.Facts] = cfg.FactsTopic()
+	}
+	if len(cfg.Inputs.CloudTrail) > 0 {
+		outputs[enrich.CloudTrail] = cfg.Outputs.CloudTrail
 	}
 	return stream.KafkaConfig{
 		Connection:     connection,

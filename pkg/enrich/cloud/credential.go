@@ -36,6 +36,7 @@ type credential struct {
 	Endpoint      string     `json:"endpoint,omitempty"`
 	EndpointOwner string     `json:"endpoint_owner,omitempty"`
 	Console       bool       `json:"console,omitempty"` // a console session was made of it
+	Agent         bool       `json:"agent,omitempty"`   // the SSM agent called with it
 	Records       []recordAt `json:"records"`
 
 	// Told is what was told of it last, ToldAt until when by the records' clock, and
@@ -49,6 +50,14 @@ type credential struct {
 
 func (k *credential) name() string { return k.Key + "|" + k.Address }
 
+// use is the fact that it was used, at first.
+func (k *credential) use() cloudtrail.Fact {
+	return cloudtrail.Fact{
+		Kind: cloudtrail.FactUse, Subject: k.Key, Account: k.Account, Region: k.Region, Time: k.First,
+		Use: &cloudtrail.Use{Address: k.Address, Instance: k.Instance, Agent: k.Agent},
+	}
+}
+
 // credentialOf is what a record says of its key's whereabouts; nil where AWS called, or
 // nothing proves the instance.
 func credentialOf(r *cloudtrail.Record, h cloudtrail.Host, at enrich.Position) *credential {
@@ -59,7 +68,7 @@ func credentialOf(r *cloudtrail.Record, h cloudtrail.Host, at enrich.Position) *
 	k := &credential{
 		Key: r.Identity.AccessKeyID, Address: r.Source.Addr.String(), Instance: h.ID, Account: r.Account(), Region: r.Region, First: r.Time, Last: r.Time, Count: 1,
 		Calls: []string{r.Name}, Endpoint: r.VPCEndpointID, EndpointOwner: r.VPCEndpointAccountID,
-		Console: r.Name == "ConsoleLogin" || r.Name == "GetSigninToken", Records: []recordAt{{r.ID(), r.Time, at}},
+		Agent: r.OfAgent(), Console: r.Name == "ConsoleLogin" || r.Name == "GetSigninToken", Records: []recordAt{{r.ID(), r.Time, at}},
 	}
 	if bucket, _ := s3Object(r.Request); bucket != "" {
 		k.Buckets = []string{bucket}
@@ -77,7 +86,7 @@ func (k *credential) add(o *credential) {
 		k.Last = o.Last
 	}
 	k.Calls, k.Buckets = merged(k.Calls, o.Calls), merged(k.Buckets, o.Buckets)
-	k.Console = k.Console || o.Console
+	k.Console, k.Agent = k.Console || o.Console, k.Agent || o.Agent
 	if o.EndpointOwner > k.EndpointOwner || k.Endpoint == "" {
 		k.Endpoint, k.EndpointOwner = o.Endpoint, o.EndpointOwner
 	}

@@ -18,7 +18,9 @@ const Side = "cloudtrail"
 // Config is what an Operator works with. A zero number means its default.
 type Config struct {
 	// Facts are what CloudTrail states, Uses (cloudtrail.Uses) from where credentials
-	// were used. Both are read only, by the Operator's goroutine.
+	// were used. Without Uses the Operator notes those of the records that it sees:
+	// then nothing is told of a login by its address, and an address is known to be
+	// shared among the partition's hosts alone.
 	Facts, Uses *cloudtrail.Table
 	Labels      *Labels
 	// Hold is how long by its host's clock a call waits for rows that tell of its
@@ -40,6 +42,9 @@ const (
 	DefaultMaxCached    = 1 << 14
 )
 
+// maxUses bounds the uses that one Operator notes.
+const maxUses = 1 << 16
+
 // Operator joins one partition's hosts with the cloud. It implements enrich.Operator
 // and enrich.Finisher. It stands behind the joins that answer an event's process,
 // session and names.
@@ -47,6 +52,8 @@ type Operator struct {
 	cfg   Config
 	state enrich.State
 	hosts map[enrich.Host]*host
+	// notes tells that the Operator itself keeps cfg.Uses.
+	notes bool
 	// evicted counts what the bounds pushed out, counted what of that was told.
 	evicted, counted int64
 }
@@ -73,10 +80,11 @@ func New(cfg Config, state enrich.State) *Operator {
 	if cfg.Facts == nil {
 		cfg.Facts = cloudtrail.NewTable(1)
 	}
+	o := &Operator{cfg: cfg, state: state, hosts: map[enrich.Host]*host{}}
 	if cfg.Uses == nil {
-		cfg.Uses = cloudtrail.NewTable(1)
+		o.notes, o.cfg.Uses = true, cloudtrail.NewTable(maxUses)
 	}
-	return &Operator{cfg: cfg, state: state, hosts: map[enrich.Host]*host{}}
+	return o
 }
 
 // Count implements enrich.Counter.
@@ -211,6 +219,9 @@ func (o *Operator) take(id enrich.Host, r *cloudtrail.Record, at enrich.Position
 	}
 	instance := o.cfg.Facts.Host(r)
 	if k := credentialOf(r, instance, at); k != nil {
+		if o.notes {
+			o.cfg.Uses.Add(k.use())
+		}
 		if err := o.addCredential(h, k); err != nil {
 			return err
 		}

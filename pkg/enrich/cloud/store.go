@@ -74,7 +74,11 @@ func (o *Operator) host(id enrich.Host) (*host, error) {
 	for _, c := range h.calls {
 		h.ask(c)
 	}
-	h.doubt()
+	if h.doubt(); o.notes {
+		for _, k := range h.credentials {
+			o.cfg.Uses.Add(k.use())
+		}
+	}
 	o.hosts[id] = h
 	return h, nil
 }

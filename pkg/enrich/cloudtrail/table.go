@@ -6,6 +6,7 @@ import (
 	"container/heap"
 	"encoding/json"
 	"slices"
+	"sync"
 )
 
 // DefaultFacts is how many facts a Table keeps unless told otherwise: about 1 GiB of
@@ -14,9 +15,11 @@ const DefaultFacts = 1 << 19
 
 // Table holds facts in memory and answers from them. What it holds and answers
 // depends on the facts alone, never on the order in which they came. When it is full
-// it forgets the oldest facts first, and counts them. It is for one goroutine.
+// it forgets the oldest facts first, and counts them. It is safe for concurrent use.
 type Table struct {
-	max     int
+	max int
+
+	mu      sync.RWMutex
 	facts   map[string]*entry
 	subject map[subject][]*Fact
 	oldest  ages
@@ -45,15 +48,25 @@ func NewTable(limit int) *Table {
 
 // Len is the number of facts held, Evicted that of those forgotten for want of room:
 // while it is 0, what a Table does not know no record has stated.
-func (t *Table) Len() int { return len(t.facts) }
+func (t *Table) Len() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.facts)
+}
 
 // Evicted is the number of facts that were forgotten for want of room.
-func (t *Table) Evicted() int64 { return t.evicted }
+func (t *Table) Evicted() int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.evicted
+}
 
 // Add takes a fact in. One with the same key as another replaces it where it is
 // later, or else says more.
 func (t *Table) Add(f Fact) {
 	key := f.CompactionKey("")
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if old := t.facts[key]; old != nil {
 		if c := compare(&f, old.fact); c > 0 && f.Kind != FactUse || c < 0 && f.Kind == FactUse {
 			t.drop(old)
@@ -65,9 +78,9 @@ func (t *Table) Add(f Fact) {
 	t.facts[key] = e
 	for _, name := range names(&f) {
 		at := subject{f.Kind, name}
-		list := t.subject[at]
+		list := t.subject[at] // others may be reading it
 		i, _ := slices.BinarySearchFunc(list, &f, compare)
-		t.subject[at] = slices.Insert(list, i, &f)
+		t.subject[at] = slices.Concat(list[:i], []*Fact{&f}, list[i:])
 	}
 	heap.Push(&t.oldest, e)
 	if len(t.facts) > t.max {
@@ -81,7 +94,7 @@ func (t *Table) drop(e *entry) {
 	heap.Remove(&t.oldest, e.place)
 	for _, name := range names(e.fact) {
 		at := subject{e.fact.Kind, name}
-		list := slices.DeleteFunc(t.subject[at], func(f *Fact) bool { return f == e.fact })
+		list := slices.DeleteFunc(slices.Clone(t.subject[at]), func(f *Fact) bool { return f == e.fact })
 		if len(list) == 0 {
 			delete(t.subject, at)
 		} else {
@@ -115,8 +128,8 @@ func names(f *Fact) []string {
 
 // Of returns the facts of a kind about a subject, the earliest first. An address is
 // also found by its instance and allocation, that of a NAT gateway by its VPC, an SSM agent by its computer's name
-// and address, a use by its address and instance. They belong to the Table: the caller
-// leaves them alone, and asks again after an Add.
+// and address, a use by its address and instance. The caller leaves them alone; they are
+// what was known then.
 func (t *Table) Of(kind FactKind, subject string) []*Fact { return t.of(kind, subject) }
 
 // of returns the facts of a kind about a subject, the earliest first. They belong to
@@ -125,6 +138,8 @@ func (t *Table) of(kind FactKind, name string) []*Fact {
 	if name == "" {
 		return nil
 	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	return t.subject[subject{kind, name}]
 }
 

@@ -70,3 +70,10 @@ func (f *Facts) enrich(r *cloudtrail.Record, at cloudtrail.Place, now time.Time)
 	}
 	return line, instance, err
 }
+
+// Trail are the facts that CloudTrail states.
+func (f *Facts) Trail() *cloudtrail.Table { return f.trail }
+
+// Label has records told with what owners call things. It is called before the first
+// record.
+func (f *Facts) Label(l cloudtrail.Labels) { f.enricher.Labels = l }
