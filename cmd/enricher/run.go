@@ -29,7 +29,8 @@ func runCommand(std streams) *cobra.Command {
 		Short: "Consume osquery rows from Kafka and write enriched rows, until SIGTERM",
 		Long: `Joins the consumer group, takes the rows of its partitions through the joins and
 writes one enriched row for each. Output, state and input offsets are committed in
-one transaction (delivery: exactly_once). SIGTERM and Ctrl-C end it with nothing half
+one transaction (delivery: exactly_once). What does not come keyed by its host
+(inputs.sensor, inputs.cloudtrail, inputs.rekey) is taken to its host's partition first. SIGTERM and Ctrl-C end it with nothing half
 done. It refuses to start with a wrong configuration, without a broker or topic,
 with a feed that cannot be loaded and has no last good copy in state.dir, or when
 the group has read rows of which the state topic knows nothing.`,

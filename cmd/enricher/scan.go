@@ -38,7 +38,8 @@ func scanCommand(std streams) *cobra.Command {
 osqueryd.snapshots.log; differential, batch and snapshot form; plain or gzip) in
 the order given, or standard input, and writes each row once, in order, with its
 enrichment, as one line of JSON. Logs of network sensors (--sensor: Zeek's TSV and
-JSON, Suricata's eve, Route 53 Resolver's query logs) are read after them. A line
+JSON, Suricata's eve, Route 53 Resolver's query logs) are read after them, and linked
+with the processes behind them (docs/enriched.md). A line
 that is no record is told with its file and line, counted, and left out. The
 summary comes on standard error.
 

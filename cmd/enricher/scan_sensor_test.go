@@ -116,3 +116,30 @@ func TestScanOfTheRealSensorLogs(t *testing.T) {
 		}
 	}
 }
+
+// What a sensor saw is linked with the process behind it, over files as in the stream.
+func TestScanLinksASensorsRecordWithItsProcess(t *testing.T) {
+	const address = `{"name":"interface_addresses","hostIdentifier":"h","unixTime":1760000000,"columns":{"interface":"eth0","address":"10.0.0.9","mask":"255.0.0.0"},"action":"added"}`
+	rows := write(t, "osqueryd.results.log", strings.Join([]string{address, started, strings.Replace(connect, "198.18.0.9", "45.0.0.9", 1)}, "\n"))
+	stdout, stderr, code := command(t, "", "scan", "--sensor", write(t, "ssl.log", zeekSSL), rows)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	links := 0
+	for line := range strings.Lines(stdout) {
+		var v linked
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			t.Fatal(err)
+		}
+		schematest.Validate(t, enrich.SchemaEnriched, []byte(line))
+		if e := v.Enrichment; e.Link != nil {
+			links++
+			if e.Link.Status != "attributed" || e.Process.Executable != "/bin/x" || e.TLS.Client.JA3 != "c81fc162549590f0e836b538fe5bfdd7" || e.Host.ID != "h" {
+				t.Errorf("%s", line)
+			}
+		}
+	}
+	if links != 1 {
+		t.Errorf("%d links:\n%s", links, stdout)
+	}
+}

@@ -37,7 +37,8 @@ func topicsCommand(std streams) *cobra.Command {
 		Use:   "topics",
 		Short: "Compare the topics in Kafka with what the enricher needs, and create or change them",
 		Long: `The enricher reads inputs.results and writes outputs.*, and keeps two topics of its
-own: <group>.state, compacted, and <group>.side. Topics that are read together by
+own: <group>.state, compacted, and <group>.side; with inputs.sensor, cloudtrail or rekey
+also <group>.route and <group>.facts, compacted. Topics that are read together by
 number have equal numbers of partitions; all have the broker's time.`,
 	}
 	cmd.AddCommand(topicsPlanCommand(std), topicsApplyCommand(std))

@@ -68,7 +68,7 @@ func (b *Builder) LookBack(store *reputation.Store) {
 func (b *Builder) Build(name string, number int32, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
 	var first []enrich.Operator
 	if len(b.cfg.Inputs.Routed()) > 0 {
-		first = []enrich.Operator{owner.New(number, state("owner")), flow.New(b.cfg.Flow(), state("flow"))}
+		first = []enrich.Operator{owner.New(b.cfg.Group, number, state("owner")), flow.New(b.cfg.Flow(), state("flow"))}
 	}
 	return b.pipeline(name, first, state)
 }
@@ -100,7 +100,7 @@ func (b *Builder) Alone(name string, state func(operator string) enrich.State) (
 	}
 	sockets := b.cfg.Flow()
 	sockets.Keep = ages
-	p, err := b.pipeline(name, []enrich.Operator{owner.New(0, state("owner")), flow.New(sockets, state("flow")), router}, state)
+	p, err := b.pipeline(name, []enrich.Operator{owner.New(b.cfg.Group, 0, state("owner")), flow.New(sockets, state("flow")), router}, state)
 	if err != nil {
 		return nil, err
 	}

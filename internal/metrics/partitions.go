@@ -36,19 +36,22 @@ func (m *Enricher) newPartitions(prefix, note string) *partitions {
 		return g
 	}
 	p.lag = gauge("lag_records", "Records of the inputs that are not processed, about.")
-	p.sideLag = gauge("side_lag_records", "Those of them that are on the side topic, about.")
 	p.restoring = gauge("restoring", "1 while the partition's state is being read back; it processes nothing then.")
 	p.restored = gauge("restored_records", "Records read back so far, of the restore under way or the last.")
 	p.remaining = gauge("restore_remaining_records", "Records that the restore has yet to read, about.")
 	p.bytes = gauge("state_bytes", "Size of the partition's local state, about.")
+	p.ended = m.counters(prefix+"transactions_total",
+		"Transactions by how they ended: committed, or aborted for processing, refused, rebalance, timeout, broker, stopped, unknown."+note, "result")
+	if prefix != "" {
+		return p
+	}
+	p.sideLag = gauge("side_lag_records", "Those of them that are on the side topic, about.")
 	p.newest = gauge("event_timestamp_seconds", "Latest time at which something happened that was processed, in Unix time; time() less this is how fresh the output is.")
 	p.ahead = gauge("host_clock_ahead_seconds", "Most that a host's clock was ahead of the broker's, of the rows of the last seconds.")
 	p.behind = gauge("host_delay_seconds", "Most time between a host's keeping a row and the broker's taking it, of the rows of the last seconds: a backlog, or a clock that is behind.")
 	p.held = gauge("held_events", "Events that wait for an answer and are not told yet.")
 	p.kept = gauge("kept_events", "Events that a later row may still change, those held among them.")
 	p.keptSize = gauge("kept_bytes", "Memory of those, about; joins.wait_bytes bounds it.")
-	p.ended = m.counters(prefix+"transactions_total",
-		"Transactions by how they ended: committed, or aborted for processing, refused, rebalance, timeout, broker, stopped, unknown."+note, "result")
 	return p
 }
 
@@ -113,7 +116,9 @@ func (p *partitions) Partition(s stream.PartitionStatus) {
 		p.restoring.WithLabelValues(label).Set(0)
 		p.remaining.WithLabelValues(label).Set(0)
 		p.lag.WithLabelValues(label).Set(float64(s.Lag))
-		p.sideLag.WithLabelValues(label).Set(float64(s.SideLag))
+		if p.sideLag != nil { // of stage 2 alone
+			p.sideLag.WithLabelValues(label).Set(float64(s.SideLag))
+		}
 		p.bytes.WithLabelValues(label).Set(float64(s.StateBytes))
 		return
 	}

@@ -11,7 +11,12 @@ import (
 )
 
 func settingsOf(t *rapid.T) Settings {
+	var routed []string
+	if rapid.Bool().Draw(t, "routes") {
+		routed = []string{"sensor", "cloudtrail"}
+	}
 	return Settings{
+		Routed: routed, Route: "g.route", Facts: "g.facts",
 		Inputs: []string{"in", "in2"}, Outputs: []string{"out", "findings", "dead"}, State: "g.state", Side: "g.side", Group: "g",
 		Partitions:      rapid.Int32Range(0, 6).Draw(t, "partitions"),
 		Replicas:        rapid.Int16Range(0, 4).Draw(t, "replicas"),

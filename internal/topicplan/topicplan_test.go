@@ -2,6 +2,7 @@ package topicplan_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +140,37 @@ func TestWhatIsJoinedHasThePartitionsOfTheInputs(t *testing.T) {
 	for _, topic := range []string{"g.state", "g.side"} {
 		if n := x.partitions(topic); n != 5 {
 			t.Errorf("%s has %d partitions, want 5", topic, n)
+		}
+	}
+}
+
+// What stage 1 reads and keeps has the partitions of its own inputs, which others made.
+func TestWhatIsRoutedHasPartitionsOfItsOwn(t *testing.T) {
+	s := settings()
+	s.Routed, s.Route, s.Facts = []string{"sensor", "cloudtrail"}, "g.route", "g.facts"
+	want := map[string]int32{"osquery.results": 12, "g.side": 12, "g.state": 12, "sensor": 12, "g.route": 12, "g.facts": 12}
+	check := func(site *site) {
+		t.Helper()
+		for _, c := range site.plan(s) {
+			if n, ok := want[c.Topic]; ok && (c.Create == nil || c.Create.Partitions != n) {
+				t.Errorf("%s, want %d partitions", c, n)
+			}
+		}
+	}
+	check(newSite(t, 1))
+	second := newSite(t, 1)
+	second.create("cloudtrail", 2, nil)
+	want["sensor"], want["g.route"] = 2, 2
+	check(second)
+	acls := topicplan.ACLs(s)
+	for _, name := range []string{"sensor", "cloudtrail", "g.route", "g.facts"} {
+		if !slices.ContainsFunc(acls, func(a topicplan.ACL) bool { return a.Resource == "topic" && a.Name == name }) {
+			t.Errorf("no right to %s", name)
+		}
+	}
+	for _, a := range []topicplan.ACL{{Resource: "group", Name: "g.route"}, {Resource: "transactional-id", Name: "g.route-"}} {
+		if !slices.ContainsFunc(acls, func(o topicplan.ACL) bool { return o.Resource == a.Resource && o.Name == a.Name }) {
+			t.Errorf("no right to %s %s", a.Resource, a.Name)
 		}
 	}
 }

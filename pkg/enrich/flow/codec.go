@@ -44,8 +44,8 @@ func (s *socket) key() []byte {
 	return append(binary.BigEndian.AppendUint64(prefix(s.remote), uint64(s.at.UnixNano())), sum[:8]...)
 }
 
-func (s *socket) append(b []byte) []byte {
-	b = compact.Number(b, format)
+func (s *socket) encode() []byte {
+	b := compact.Number(nil, format)
 	var local []byte
 	if s.local.IsValid() {
 		local = s.local.AsSlice()

@@ -156,7 +156,7 @@ func (o *Operator) take(e *enrich.Event) error {
 		}
 		h.sockets++
 	}
-	if err := o.state.Put(e.Host, key, s.append(nil)); err != nil {
+	if err := o.state.Put(e.Host, key, s.encode()); err != nil {
 		return wrap(e.Host, err)
 	}
 	since := s.at.Add(-o.cfg.Skew)

@@ -2,7 +2,9 @@ package owner
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/stackjoin/stackjoin/internal/compact"
@@ -21,6 +23,7 @@ const (
 // Operator writes the facts about one partition's hosts. It implements enrich.Operator
 // and enrich.Answerer.
 type Operator struct {
+	group     string
 	partition int32
 	state     enrich.State
 	hosts     map[enrich.Host]map[string]interval // by address or instance
@@ -34,9 +37,10 @@ type interval struct {
 	ended    bool
 }
 
-// New returns an Operator over what state holds, of the partition of that number.
-func New(partition int32, state enrich.State) *Operator {
-	return &Operator{partition: partition, state: state, hosts: map[enrich.Host]map[string]interval{}}
+// New returns an Operator over what state holds, of the partition of that number in the
+// topics of that group.
+func New(group string, partition int32, state enrich.State) *Operator {
+	return &Operator{group: group, partition: partition, state: state, hosts: map[enrich.Host]map[string]interval{}}
 }
 
 // Count implements enrich.Counter.
@@ -50,6 +54,9 @@ func (o *Operator) Count(s *enrich.Stats) {
 func (o *Operator) OnEvent(e *enrich.Event, out *enrich.Out) error {
 	if e.Host == "" || e.Link != nil || e.Sensor || ahead(e) {
 		return nil
+	}
+	if err := o.moved(e.Host, out); err != nil {
+		return err
 	}
 	text := e.Text(event.InterfaceAddress)
 	if text == "" && e.Kind == event.Socket {
@@ -106,7 +113,49 @@ func (o *Operator) address(e *enrich.Event, addr netip.Addr, gone bool, out *enr
 	if ok, err := o.keep(e.Host, addr.String(), now, known); err != nil || !ok {
 		return err
 	}
-	return tell(&Fact{Kind: HostAddress, Host: e.Host, Partition: o.partition, Address: addr, From: now.from, To: now.to, Ended: now.ended}, out)
+	return o.tellAddress(e.Host, addr, now, out)
+}
+
+func (o *Operator) tellAddress(host enrich.Host, addr netip.Addr, v interval, out *enrich.Out) error {
+	return tell(&Fact{Kind: HostAddress, Host: host, Partition: o.partition, Address: addr, From: v.from, To: v.to, Ended: v.ended}, out)
+}
+
+// writerKey is where it is kept who told a host's facts.
+const writerKey = "\x00writer"
+
+// moved tells all facts of a host again whose state was another group's or partition's,
+// when the host is met first.
+func (o *Operator) moved(host enrich.Host, out *enrich.Out) error {
+	if o.hosts[host] != nil {
+		return nil
+	}
+	all, err := o.host(host)
+	if err != nil {
+		return err
+	}
+	writer := fmt.Sprintf("%s/%d", o.group, o.partition)
+	was, err := o.state.Get(host, []byte(writerKey))
+	if err != nil {
+		return fmt.Errorf("addresses of %s: %w", host, err)
+	}
+	if string(was) == writer || len(all) == 0 && was == nil {
+		return nil
+	}
+	if err := o.state.Put(host, []byte(writerKey), []byte(writer)); err != nil {
+		return fmt.Errorf("addresses of %s: %w", host, err)
+	}
+	for _, what := range slices.Sorted(maps.Keys(all)) {
+		addr, err := netip.ParseAddr(what)
+		if err == nil {
+			err = o.tellAddress(host, addr, all[what], out)
+		} else {
+			err = tell(&Fact{Kind: HostInstance, Host: host, Partition: o.partition, Instance: what}, out)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // with widens an interval by what else was seen. What was seen last says whether it is
@@ -161,6 +210,11 @@ func (o *Operator) keep(host enrich.Host, what string, v interval, known bool) (
 		o.refused++
 		return false, nil
 	}
+	if len(all) == 0 {
+		if err := o.state.Put(host, []byte(writerKey), fmt.Appendf(nil, "%s/%d", o.group, o.partition)); err != nil {
+			return false, fmt.Errorf("addresses of %s: %w", host, err)
+		}
+	}
 	all[what] = v
 	b := compact.Truth(compact.Time(compact.Time(compact.Number(nil, format), v.from), v.to), v.ended)
 	if err := o.state.Put(host, []byte(what), b); err != nil {
@@ -175,6 +229,9 @@ func (o *Operator) host(host enrich.Host) (map[string]interval, error) {
 	}
 	all := map[string]interval{}
 	err := o.state.Scan(host, nil, func(key, value []byte) error {
+		if string(key) == writerKey {
+			return nil
+		}
 		r := compact.NewReader(value)
 		r.Format(format)
 		all[string(key)] = interval{r.Time(), r.Time(), r.Truth()}

@@ -43,7 +43,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, state: state.NewMemory(), table: owner.NewTable()}
-	w.op = owner.New(3, w.state)
+	w.op = owner.New("g", 3, w.state)
 	return w
 }
 
@@ -86,7 +86,7 @@ func TestAnAddressIsToldWhenItIsNewAndOnceInAWhile(t *testing.T) {
 	if len(w.facts) != 3 {
 		t.Errorf("%d facts in 12 minutes, want 3", len(w.facts))
 	}
-	w.op = owner.New(3, w.state)
+	w.op = owner.New("g", 3, w.state)
 	w.address("a", "added", 12, "10.0.0.1")
 	if len(w.facts) != 3 {
 		t.Error("told again after a restart")
@@ -122,6 +122,24 @@ func TestWhoOwnedAnAddressWhen(t *testing.T) {
 		if got := w.owners(c.addr, c.minute); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s at %d: %v, want %v", c.addr, c.minute, got, c.want)
 		}
+	}
+}
+
+// A host whose state came from another group or partition, as after a reshard, is told
+// of anew when it is met: the facts are kept by group, and name the partition.
+func TestAHostThatMovedIsToldAnew(t *testing.T) {
+	w := newWorld(t)
+	w.address("a", "added", 0, "10.0.0.1")
+	w.take(rowEvent(t, "a", "ec2_instance_metadata", "added", 0, `"instance_id":"i-1","account_id":"1","ami_id":"ami-1"`))
+	for i, op := range []*owner.Operator{owner.New("g", 3, w.state), owner.New("g2", 3, w.state), owner.New("g2", 5, w.state), owner.New("g2", 5, w.state)} {
+		w.facts, w.op = nil, op
+		w.take(rowEvent(t, "a", "uptime", "added", 1, `"days":"1","hours":"1","minutes":"1","seconds":"1","total_seconds":"1"`))
+		if want := []int{0, 2, 2, 0}[i]; len(w.facts) != want {
+			t.Errorf("%d: %d facts, want %d", i, len(w.facts), want)
+		}
+	}
+	if got := w.table.Owners(netip.MustParseAddr("10.0.0.1"), at(1)); len(got) != 1 || got[0].Partition != 5 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -102,24 +102,27 @@ func (t *Table) Owners(addr netip.Addr, at time.Time) []Place {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	all := t.addresses[addr]
-	var owners []Place
-	var last *Fact
+	var owners, last []Place
+	var ended time.Time // of last
 	for i := range all {
 		f := &all[i]
 		switch {
 		case f.holds(at):
 			owners = append(owners, Place{f.Host, f.Partition})
-		case f.To.Before(at) && !f.Ended && (last == nil || f.To.After(last.To)):
-			last = f
+		case !f.To.Before(at) || f.Ended || f.To.Before(ended):
+		case f.To.Equal(ended):
+			last = append(last, Place{f.Host, f.Partition})
+		default:
+			last, ended = []Place{{f.Host, f.Partition}}, f.To
 		}
 	}
 	switch {
-	case len(all) >= maxHosts, len(owners) > maxOwners:
+	case len(all) >= maxHosts, len(owners) > maxOwners, len(last) > maxOwners:
 		return nil
 	case len(owners) > 0:
 		return owners
-	case last != nil:
-		return []Place{{last.Host, last.Partition}}
+	case len(last) > 0:
+		return last
 	case len(all) == 1 && at.Before(all[0].From):
 		return []Place{{all[0].Host, all[0].Partition}}
 	}
