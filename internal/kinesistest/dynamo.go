@@ -1,0 +1,40 @@
+package kinesistest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/stackjoin/stackjoin/internal/testserver"
+)
+
+// Dynamo starts dynalite, which speaks DynamoDB's protocol, on a loopback port and
+// returns its address. It keeps its data in memory, and ends with the test. Where Node
+// or the package are missing it skips the test, but fails it in CI.
+func Dynamo(t testing.TB) (endpoint string) {
+	t.Helper()
+	port := testserver.FreePorts(t, 1)[0]
+	endpoint = fmt.Sprintf("http://127.0.0.1:%d", port)
+	client := DynamoClient(t, endpoint)
+	start(t, "dynalite", nil, []string{"cli.js", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--createTableMs", "10"}, func(ctx context.Context) error {
+		_, err := client.ListTables(ctx, &dynamodb.ListTablesInput{})
+		return err //nolint:wrapcheck // start tells whose
+	})
+	return endpoint
+}
+
+// DynamoClient is a client whose connections are closed with the test.
+func DynamoClient(t testing.TB, endpoint string) *dynamodb.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	cfg, _ := AWS(t.Context()) // never fails
+	return dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
+		o.BaseEndpoint = &endpoint
+		o.HTTPClient = &http.Client{Transport: transport}
+	})
+}

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# moto.sh fetches moto, a server that speaks the protocol of S3 and other services of
+# AWS, for tests.
+#
+#   moto.sh fetch   install it into the cache, if it is not there
+#
+# The cache is ${STACKJOIN_CACHE:-<repository>/.bin}/moto-<version>, a Python
+# environment of its own. Versions are pinned in versions.env.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=versions.env
+. "$here/versions.env"
+home="${STACKJOIN_CACHE:-$here/../.bin}/moto-$MOTO_VERSION"
+
+die() {
+  echo "moto.sh: $*" >&2
+  exit 1
+}
+
+# fetch fills a folder beside the cache and renames it at the end, so that a
+# half-filled cache never looks like a whole one.
+fetch() {
+  [ -d "$home" ] && return
+  command -v python3 >/dev/null || die "python3 is missing: install Python 3.10 or later, with venv"
+  mkdir -p "$(dirname "$home")"
+  local work
+  work=$(mktemp -d "$(dirname "$home")/.moto-fetch.XXXXXX")
+  # shellcheck disable=SC2064 # expand now: work is local
+  trap "rm -rf '$work'" EXIT
+  echo "moto.sh: installing moto $MOTO_VERSION into $home"
+  python3 -m venv "$work" || die "Python cannot make an environment: install its venv module (python3-venv)"
+  "$work/bin/python" -m pip install --quiet --disable-pip-version-check "moto[server]==$MOTO_VERSION" ||
+    die "pip could not install moto; its words are above"
+  mv -T "$work" "$home" 2>/dev/null || [ -d "$home" ] # another fetch may have won
+  rm -rf "$work"
+  trap - EXIT
+}
+
+case "${1:-}" in
+fetch) fetch ;;
+*) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit 2 ;;
+esac
