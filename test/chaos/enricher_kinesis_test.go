@@ -336,7 +336,7 @@ func TestKinesisEnrichersLoseNothingWhateverDies(t *testing.T) {
 // before those of its parents, and what was known of a host goes with it.
 func TestKinesisEnrichersLoseNothingThroughSplitsAndMerges(t *testing.T) {
 	kinesisJoins(t, kinesisReshardSeeds, func(s *streams, input string, rng *rand.Rand) {
-		if rng.IntN(12) == 0 {
+		if rng.IntN(5) == 0 {
 			s.reshard(input, rng)
 		}
 	})
