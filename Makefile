@@ -44,7 +44,7 @@ chaos: ## kill -9, power cuts, brokers that go away, small quotas; SEED=n repeat
 demo: build ## one attack, from osqueryd's socket to the enriched topic; needs no service
 	$(GO) run ./examples/demo
 
-e2e: ## everything under the race detector, and against real servers: Apache Kafka (wants Java, Maven, kcat), kinesis-local (Node.js), medallion and moto (Python)
+e2e: ## everything under the race detector, and against real servers: Apache Kafka (wants Java, Maven, kcat), kinesis-local and dynalite (Node.js), medallion and moto (Python)
 	@scripts/kafka.sh fetch >&2
 	@scripts/kinesis.sh fetch >&2
 	@scripts/medallion.sh fetch >&2
@@ -57,7 +57,7 @@ e2e-osqueryd: ## logger-ext under a real osqueryd, where one is on the PATH
 kafka: ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C
 	scripts/kafka.sh run
 
-kinesis: ## kinesis-local, which speaks Kinesis's protocol, on http://127.0.0.1:4568 until Ctrl-C
+kinesis: ## kinesis-local and dynalite, which speak Kinesis's and DynamoDB's protocols, on http://127.0.0.1:4568 and :4570 until Ctrl-C
 	scripts/kinesis.sh run
 
 docs: ## docs/config.md from the code

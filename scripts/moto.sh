@@ -24,7 +24,7 @@ die() {
 # half-filled cache never looks like a whole one.
 fetch() {
   [ -d "$home" ] && return
-  command -v python3 >/dev/null || die "python3 is missing: install Python 3.9 or later, with venv"
+  command -v python3 >/dev/null || die "python3 is missing: install Python 3.10 or later, with venv"
   mkdir -p "$(dirname "$home")"
   local work
   work=$(mktemp -d "$(dirname "$home")/.moto-fetch.XXXXXX")

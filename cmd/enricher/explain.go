@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/internal/explain"
 	"github.com/stackjoin/stackjoin/internal/logging"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
@@ -51,7 +50,7 @@ enriched topic, and needs --config.`,
 }
 
 func (f *explainFlags) explain(ctx context.Context, what string, std streams) error {
-	cfg, err := enricherconf.Load(f.config)
+	cfg, err := loadKafka(f.config)
 	if err != nil {
 		return err
 	}

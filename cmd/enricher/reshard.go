@@ -47,7 +47,7 @@ and where the new state topic holds anything. docs/topics.md has the order of st
 }
 
 func (f *reshardFlags) run(ctx context.Context, std streams) error {
-	cfg, err := enricherconf.Load(f.config)
+	cfg, err := loadKafka(f.config)
 	if err != nil {
 		return err
 	}

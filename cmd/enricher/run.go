@@ -16,6 +16,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/version"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
+	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 	"github.com/stackjoin/stackjoin/pkg/enrich/route"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
@@ -26,12 +27,15 @@ func runCommand(std streams) *cobra.Command {
 	var acceptLoss bool
 	cmd := &cobra.Command{
 		Use:   "run --config FILE",
-		Short: "Consume osquery rows from Kafka and write enriched rows, until SIGTERM",
+		Short: "Consume osquery rows from Kafka or Kinesis and write enriched rows, until SIGTERM",
 		Long: `Joins the consumer group, takes the rows of its partitions through the joins and
 writes one enriched row for each. Output, state and input offsets are committed in
 one transaction (delivery: exactly_once). What does not come keyed by its host
-(inputs.sensor, inputs.cloudtrail, inputs.rekey) is taken to its host's partition first. SIGTERM and Ctrl-C end it with nothing half
-done. It refuses to start with a wrong configuration, without a broker or topic,
+(inputs.sensor, inputs.cloudtrail, inputs.rekey) is taken to its host's partition
+first. With a kinesis section it reads a stream, of which processes with the same
+lease table share the shards, at least once (docs/kinesis.md). SIGTERM and Ctrl-C end
+it with nothing half done. It refuses to start with a wrong configuration, without a
+broker or topic,
 with a feed that cannot be loaded and has no last good copy in state.dir, or when
 the group has read rows of which the state topic knows nothing.`,
 		Args: cobra.NoArgs,
@@ -51,6 +55,9 @@ the group has read rows of which the state topic knows nothing.`,
 
 // consume runs the enricher until ctx ends.
 func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log *slog.Logger) error {
+	if cfg.Kinesis != nil {
+		return runWith(ctx, cfg, log, fromKinesis)
+	}
 	kafka, err := kafkaConfig(cfg, log)
 	if err != nil {
 		return err
@@ -62,60 +69,121 @@ func consume(ctx context.Context, cfg *enricherconf.Config, acceptLoss bool, log
 // consumeFrom runs the consumer groups' sessions, the feeds' reloader and the
 // metrics until ctx ends, and waits for them all.
 func consumeFrom(ctx context.Context, cfg *enricherconf.Config, kafka stream.KafkaConfig, log *slog.Logger) error {
+	return runWith(ctx, cfg, log, func(ctx context.Context, p *parts) ([]stage, error) { return fromKafka(ctx, p, kafka) })
+}
+
+// parts is what all stages of a process share.
+type parts struct {
+	cfg     *enricherconf.Config
+	store   *reputation.Store
+	places  *geo.Store // nil for none
+	builder *joins.Builder
+	meter   *metrics.Enricher
+	log     *slog.Logger
+}
+
+// stage runs until its context ends.
+type stage func(context.Context) error
+
+// runWith runs the stages that from makes, once it has checked what they need, with
+// all that is beside them.
+func runWith(ctx context.Context, cfg *enricherconf.Config, log *slog.Logger, from func(context.Context, *parts) ([]stage, error)) error {
 	feeds := feedKeeper{feeds: cfg.FeedList(), loader: reputation.Loader{Dir: cfg.State.Dir, Keep: cfg.Retro.Window.Std(), Header: cfg.Header}, log: log}
 	store, err := feeds.load(ctx)
 	if err != nil {
 		return err
 	}
-	if err := stream.CheckKafka(ctx, kafka); err != nil {
-		return err
-	}
-	if window := cfg.Retro.Window.Std(); window > 0 && len(cfg.Feeds) > 0 {
-		for _, warning := range stream.CheckRetention(ctx, kafka, window) {
-			log.Warn("retro", "warning", warning)
-		}
-	}
-	meter := metrics.New()
-	kafka.Monitor = meter
-	feeds.loaded = meter.Feeds
-	meter.Feeds(feeds.report)
 	places, problems := geo.Open(cfg.Geo)
 	for _, err := range problems {
 		log.Error("geo database not loaded: events that would ask it have the gap geo_unavailable", "error", err)
 	}
-	builder := joins.NewBuilder(cfg, store, places)
-	builder.LookBack(store)
-	facts := route.NewFacts(trailReputation{store})
-	facts.Label(cfg.Labels.Known())
-	if places != nil {
-		facts.Locate(places)
+	p := &parts{cfg: cfg, store: store, places: places, builder: joins.NewBuilder(cfg, store, places), meter: metrics.New(), log: log}
+	stages, err := from(ctx, p)
+	if err != nil {
+		return err
 	}
-	if len(cfg.Inputs.CloudTrail) > 0 {
-		known := cfg.Cloud()
-		known.Facts = facts.Trail()
-		builder.Trail(&joins.Trail{Cloud: known})
-	}
+	feeds.loaded = p.meter.Feeds
+	p.meter.Feeds(feeds.report)
 	group, ctx := errgroup.WithContext(ctx)
 	if places != nil {
 		group.Go(func() error { return places.Run(ctx, log) })
 	}
 	group.Go(func() error { return feeds.reload(ctx, store) })
-	group.Go(func() error { return metrics.Serve(ctx, cfg.Metrics, meter, log) })
-	group.Go(func() error {
-		return stream.RunKafka(ctx, kafka, cfg.Members(), stream.Job{Build: pipelines(builder), Observe: meter.Observe, Status: meter.Status, Log: log})
-	})
-	if len(cfg.Inputs.Routed()) > 0 {
-		first := routing{cfg: cfg, kafka: routeConfig(cfg, kafka, log), builder: builder, facts: facts, meter: meter, log: log}
-		if err := stream.CheckKafka(ctx, first.kafka); err != nil {
-			return err
-		}
-		group.Go(func() error { return first.run(ctx) })
+	group.Go(func() error { return metrics.Serve(ctx, cfg.Metrics, p.meter, log) })
+	for _, run := range stages {
+		group.Go(func() error { return run(ctx) })
 	}
 	log.Info("enricher started", "version", version.String(), "group", cfg.Group, "inputs", cfg.Inputs.Results, "routed", cfg.Inputs.Routed(),
-		"sessions", cfg.Members(), "delivery", cfg.Delivery, "feeds", len(cfg.Feeds))
+		"sessions", cfg.Members(), "delivery", cfg.Delivery, "to", cfg.Destination(), "feeds", len(cfg.Feeds))
 	err = group.Wait()
 	log.Info("enricher stopped")
 	return err
+}
+
+// loadKafka reads a configuration for what only Kafka has.
+func loadKafka(path string) (*enricherconf.Config, error) {
+	cfg, err := enricherconf.Load(path)
+	if err == nil && cfg.Kinesis != nil {
+		return nil, fmt.Errorf("%s: has a kinesis section, and this command is for Kafka's topics: streams and their shards are made and changed with AWS's own tools", path)
+	}
+	return cfg, err
+}
+
+// job is what is done with rows.
+func (p *parts) job() stream.Job {
+	return stream.Job{Build: pipelines(p.builder), Observe: p.meter.Observe, Status: p.meter.Status, Log: p.log}
+}
+
+// fromKafka reads topics: rows, and what does not come keyed by its host.
+func fromKafka(ctx context.Context, p *parts, kafka stream.KafkaConfig) ([]stage, error) {
+	if err := stream.CheckKafka(ctx, kafka); err != nil {
+		return nil, err
+	}
+	if window := p.cfg.Retro.Window.Std(); window > 0 && len(p.cfg.Feeds) > 0 {
+		for _, warning := range stream.CheckRetention(ctx, kafka, window) {
+			p.log.Warn("retro", "warning", warning)
+		}
+	}
+	kafka.Monitor = p.meter
+	p.builder.LookBack(p.store)
+	facts := p.facts()
+	stages := []stage{func(ctx context.Context) error { return stream.RunKafka(ctx, kafka, p.cfg.Members(), p.job()) }}
+	if len(p.cfg.Inputs.Routed()) == 0 {
+		return stages, nil
+	}
+	first := routing{
+		cfg: p.cfg, kafka: routeConfig(p.cfg, kafka, p.log), builder: p.builder, facts: facts, meter: p.meter, log: p.log,
+	}
+	if err := stream.CheckKafka(ctx, first.kafka); err != nil {
+		return nil, err
+	}
+	return append(stages, first.run), nil
+}
+
+// facts are those that stage 1 learns, and that rows are joined with where there is
+// CloudTrail.
+func (p *parts) facts() *route.Facts {
+	facts := route.NewFacts(trailReputation{p.store})
+	facts.Label(p.cfg.Labels.Known())
+	if p.places != nil {
+		facts.Locate(p.places)
+	}
+	if len(p.cfg.Inputs.CloudTrail) > 0 {
+		known := p.cfg.Cloud()
+		known.Facts = facts.Trail()
+		p.builder.Trail(&joins.Trail{Cloud: known})
+	}
+	return facts
+}
+
+// fromKinesis reads a stream. Nothing looks back there: a range of a shard cannot be
+// read again by the number of its records.
+func fromKinesis(ctx context.Context, p *parts) ([]stage, error) {
+	from, err := kinesisConfig(ctx, p.cfg, p.meter, p.log)
+	if err != nil {
+		return nil, err
+	}
+	return []stage{func(ctx context.Context) error { kinesis.Run(ctx, from, p.job()); return nil }}, nil
 }
 
 func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig, error) {

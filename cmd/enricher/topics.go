@@ -113,7 +113,7 @@ func topicSettings(cfg *enricherconf.Config) topicplan.Settings {
 }
 
 func (f *topicFlags) plan(ctx context.Context, std streams) error {
-	cfg, err := enricherconf.Load(f.config)
+	cfg, err := loadKafka(f.config)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (f *topicFlags) plan(ctx context.Context, std streams) error {
 }
 
 func (f *topicFlags) apply(ctx context.Context, std streams) error {
-	cfg, err := enricherconf.Load(f.config)
+	cfg, err := loadKafka(f.config)
 	if err != nil {
 		return err
 	}

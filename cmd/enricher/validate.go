@@ -23,8 +23,12 @@ tells everything that is wrong in one go: 0 if nothing is. It asks no broker.`,
 				return err
 			}
 			wrong := 0
-			for _, p := range cfg.Kafka.Check() {
-				fmt.Fprintf(std.err, "%s: kafka.%s: %s\n", path, p.Key, p.Message)
+			section, files := "kafka", cfg.Kafka.Check()
+			if cfg.Kinesis != nil {
+				section, files = "kinesis", cfg.Kinesis.AWS.Check()
+			}
+			for _, p := range files {
+				fmt.Fprintf(std.err, "%s: %s.%s: %s\n", path, section, p.Key, p.Message)
 				wrong++
 			}
 			_, report := readOnly(cfg).Load(cmd.Context(), cfg.FeedList(), nil)

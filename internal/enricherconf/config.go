@@ -29,6 +29,7 @@ import (
 // Config is the whole file.
 type Config struct {
 	Kafka        kafkaconn.Config `yaml:"kafka"`
+	Kinesis      *Kinesis         `yaml:"kinesis" doc:"Kinesis to read from, in the place of Kafka, and to write to (docs/kinesis.md)."`
 	Group        string           `yaml:"group" default:"stackjoin-enricher" doc:"Consumer group. Processes of one group share the partitions; transactional ids begin with it, and its state is in the compacted topic GROUP.state."`
 	Inputs       Inputs           `yaml:"inputs"`
 	Outputs      Outputs          `yaml:"outputs"`
@@ -69,6 +70,8 @@ type Outputs struct {
 	CloudTrail     string       `yaml:"cloudtrail" default:"cloudtrail.enriched" doc:"Topic of CloudTrail's records, enriched, keyed by eventID/recipientAccountId. Written where inputs.cloudtrail names a topic."`
 	DeadLetter     string       `yaml:"deadletter" default:"osquery.deadletter" doc:"Topic of records that could not be taken."`
 	MaxRecordBytes config.Bytes `yaml:"max_record_bytes" default:"1000000" doc:"Largest record the output topics take (their max.message.bytes). Larger ones go to the dead letters."`
+	To             string       `yaml:"to" enum:"kinesis|kafka|files" doc:"Where what is read from Kinesis goes; to Kinesis when empty. What is read from Kafka goes to Kafka, in its transactions."`
+	Dir            string       `yaml:"dir" doc:"Folder for to: files. Each topic is files of a line per record, begun anew at each start."`
 }
 
 // Ingest says where enricher ingest reads and writes.
@@ -163,6 +166,7 @@ func (c *Config) Validate() []config.Problem {
 		add(topic == c.Outputs.Findings, "outputs.findings", "is also an input: the enricher would read what it writes")
 		add(topic == c.Outputs.DeadLetter, "outputs.deadletter", "is also an input: the enricher would read what it writes")
 	}
+	c.validateKinesis(add)
 	names := map[string]bool{}
 	for i, feed := range c.Feeds {
 		for _, m := range feed.Check() {
@@ -209,7 +213,7 @@ func (c *Config) Process() process.Config {
 
 // Waiting says how events wait for answers.
 func (c *Config) Waiting() enrich.Waiting {
-	return enrich.Waiting{Wait: c.Joins.Wait.Std(), Immediate: c.Joins.Emit == "immediate", MaxBytes: int64(c.Joins.WaitBytes)}
+	return enrich.Waiting{Wait: c.Joins.Wait.Std(), Immediate: c.Joins.Emit == "immediate", MaxBytes: int64(c.Joins.WaitBytes), Keep: c.Kinesis != nil}
 }
 
 // DNS is the bounds of the join of sockets and names.

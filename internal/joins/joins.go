@@ -112,11 +112,17 @@ func (b *Builder) Alone(name string, state func(operator string) enrich.State) (
 const ages = 100 * 365 * 24 * time.Hour
 
 func (b *Builder) pipeline(name string, first []enrich.Operator, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
-	books, err := ledger.New(b.cfg.Ledger(), state("ledger"))
+	lost, err := enrich.ReadPartial(state("pipeline"))
 	if err != nil {
 		return nil, err
 	}
-	judge, err := policy.New(b.cfg.Policy(name), state("policy"))
+	booking, judging := b.cfg.Ledger(), b.cfg.Policy(name)
+	booking.Revision, judging.Revision = int64(lost.Base), int64(lost.Base)
+	books, err := ledger.New(booking, state("ledger"))
+	if err != nil {
+		return nil, err
+	}
+	judge, err := policy.New(judging, state("policy"))
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +137,7 @@ func (b *Builder) pipeline(name string, first []enrich.Operator, state func(oper
 		operators = append(operators, clouds)
 	}
 	p := enrich.NewPipeline(b.lenses, operators, b.lookups)
+	p.Partial(lost)
 	p.Guard(books)
 	p.Judge(judge)
 	p.Wait(b.cfg.Waiting(), state("pipeline"))

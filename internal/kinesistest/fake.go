@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/stackjoin/stackjoin/pkg/sink/kinesis/kpl"
+	"github.com/stackjoin/stackjoin/pkg/kpl"
 )
 
 // Fake is a Kinesis in memory: what a producer needs, and enough to read it back. It

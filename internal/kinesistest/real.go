@@ -23,30 +23,17 @@ import (
 // start fails it anywhere.
 func Real(t testing.TB) *Front {
 	t.Helper()
-	dir, err := module("kinesis-local")
-	if err != nil {
-		testserver.Absent(t, "Kinesis (kinesis-local)", err)
-	}
 	ports := testserver.FreePorts(t, 2)
-	log := filepath.Join(t.TempDir(), "kinesis.log")
-	// It reads its certificate from the folder it runs in.
-	server, err := testserver.Start(log, dir, []string{
-		"KINESIS_MOCK_PLAIN_PORT=" + strconv.Itoa(ports[0]), "KINESIS_MOCK_TLS_PORT=" + strconv.Itoa(ports[1]),
-		"AWS_REGION=" + Region, "CREATE_STREAM_DURATION=10ms", "SHARD_LIMIT=1000", "LOG_LEVEL=WARN",
-	}, "node", "main.js")
-	if err != nil {
-		t.Fatalf("start kinesis-local: %v", err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("kinesis-local's last words:\n%s", testserver.LastWords(log))
-		}
-		if err := server.End(syscall.SIGKILL); err != nil {
-			t.Errorf("end kinesis-local: %v", err)
-		}
-	})
 	address := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", ports[0])}
-	waitFor(t, address.String(), server, log)
+	client := Client(t, address.String())
+	start(t, "kinesis-local", []string{
+		"KINESIS_MOCK_PLAIN_PORT=" + strconv.Itoa(ports[0]), "KINESIS_MOCK_TLS_PORT=" + strconv.Itoa(ports[1]),
+		"AWS_REGION=" + Region, "CREATE_STREAM_DURATION=10ms", "DELETE_STREAM_DURATION=10ms", "SPLIT_SHARD_DURATION=10ms", "MERGE_SHARDS_DURATION=10ms",
+		"SHARD_LIMIT=1000", "LOG_LEVEL=WARN",
+	}, []string{"main.js"}, func(ctx context.Context) error {
+		_, err := client.ListStreams(ctx, &kinesis.ListStreamsInput{})
+		return err //nolint:wrapcheck // start tells whose
+	})
 	proxy := httputil.NewSingleHostReverseProxy(address)
 	proxy.ErrorLog = quiet()
 	return NewFront(t, proxy)
@@ -78,18 +65,42 @@ func Script(t testing.TB, program string) *exec.Cmd {
 	return cmd
 }
 
-func waitFor(t testing.TB, endpoint string, server *testserver.Process, log string) {
+// start runs a program of an npm package, in the package's own folder: kinesis-local
+// reads its certificate from there. It returns once answers does.
+func start(t testing.TB, name string, env, args []string, answers func(context.Context) error) {
 	t.Helper()
-	client := Client(t, endpoint)
+	dir, err := module(name)
+	if err != nil {
+		testserver.Absent(t, name, err)
+	}
+	run(t, name, dir, env, append([]string{"node"}, args...), answers)
+}
+
+// run runs a program in a folder until the test ends, and returns once it answers.
+func run(t testing.TB, name, dir string, env, words []string, answers func(context.Context) error) {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), name+".log")
+	server, err := testserver.Start(log, dir, env, words[0], words[1:]...)
+	if err != nil {
+		t.Fatalf("start %s: %v", name, err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s's last words:\n%s", name, testserver.LastWords(log))
+		}
+		if err := server.End(syscall.SIGKILL); err != nil {
+			t.Errorf("end %s: %v", name, err)
+		}
+	})
 	for deadline := time.Now().Add(patience); ; {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		_, err := client.ListStreams(ctx, &kinesis.ListStreamsInput{})
+		err := answers(ctx)
 		cancel()
 		if err == nil {
 			return
 		}
 		if server.Ended() || time.Now().After(deadline) {
-			t.Fatalf("kinesis-local does not answer: %v\n%s", err, testserver.LastWords(log))
+			t.Fatalf("%s does not answer: %v\n%s", name, err, testserver.LastWords(log))
 		}
 		select {
 		case <-server.Done():

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stackjoin/stackjoin/internal/config"
 	"github.com/stackjoin/stackjoin/internal/kafkaconn"
+	"github.com/stackjoin/stackjoin/internal/kinesisconn"
 	"github.com/stackjoin/stackjoin/internal/logging"
 	"github.com/stackjoin/stackjoin/internal/redact"
 	"github.com/stackjoin/stackjoin/internal/route"
@@ -26,22 +27,22 @@ const Variable = "LOGGER_EXT_CONFIG"
 
 // Config is the whole file.
 type Config struct {
-	Kafka          *kafkaconn.Config `yaml:"kafka" doc:"Kafka to send to; with its defaults when the file has neither this nor kinesis."`
-	Kinesis        *Kinesis          `yaml:"kinesis" doc:"Kinesis to send to, in the place of Kafka (docs/kinesis.md)."`
-	Topics         Topics            `yaml:"topics"`
-	Routes         []route.Rule      `yaml:"routes" doc:"Calls that go to topics of their own. The first entry that matches wins, before redact changes anything; the rest goes to topics.results and topics.status."`
-	PackDelimiter  string            `yaml:"pack_delimiter" default:"_" doc:"osqueryd's --pack_delimiter, which routes by pack need; Fleet sets a slash."`
-	Redact         Redact            `yaml:"redact"`
-	Key            string            `yaml:"key" default:"agent" enum:"agent|host_identifier" doc:"What records are keyed by, which decides their partition: the agent's UUID, or osquery's hostIdentifier."`
-	Compression    string            `yaml:"compression" default:"zstd" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of the batches sent to Kafka; kinesis has its own."`
-	BuiltInNames   bool              `yaml:"built_in_names" default:"false" doc:"Send osqueryd's lines as its own kafka_producer does, for readers of that: the line as it is, one a record, without delivery; the row's name then stands in headers only."`
-	MaxRecordBytes config.Bytes      `yaml:"max_record_bytes" default:"1000000" doc:"Largest record that is sent; larger rows become dead letters. Raise it together with the topics' max.message.bytes, or kinesis.record_bytes."`
-	Batch          Batch             `yaml:"batch"`
-	Shipping       Shipping          `yaml:"shipping"`
-	Heartbeat      config.Duration   `yaml:"heartbeat" default:"5m" doc:"Time between two heartbeats, records in line with the rows that say that this host lives and how its spool fares; 0 sends none, and nobody then notices a silent host."`
-	Spool          Spool             `yaml:"spool"`
-	Metrics        Metrics           `yaml:"metrics"`
-	Log            logging.Config    `yaml:"log"`
+	Kafka          *kafkaconn.Config   `yaml:"kafka" doc:"Kafka to send to; with its defaults when the file has neither this nor kinesis."`
+	Kinesis        *kinesisconn.Config `yaml:"kinesis" doc:"Kinesis to send to, in the place of Kafka (docs/kinesis.md)."`
+	Topics         Topics              `yaml:"topics"`
+	Routes         []route.Rule        `yaml:"routes" doc:"Calls that go to topics of their own. The first entry that matches wins, before redact changes anything; the rest goes to topics.results and topics.status."`
+	PackDelimiter  string              `yaml:"pack_delimiter" default:"_" doc:"osqueryd's --pack_delimiter, which routes by pack need; Fleet sets a slash."`
+	Redact         Redact              `yaml:"redact"`
+	Key            string              `yaml:"key" default:"agent" enum:"agent|host_identifier" doc:"What records are keyed by, which decides their partition: the agent's UUID, or osquery's hostIdentifier."`
+	Compression    string              `yaml:"compression" default:"zstd" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of the batches sent to Kafka; kinesis has its own."`
+	BuiltInNames   bool                `yaml:"built_in_names" default:"false" doc:"Send osqueryd's lines as its own kafka_producer does, for readers of that: the line as it is, one a record, without delivery; the row's name then stands in headers only."`
+	MaxRecordBytes config.Bytes        `yaml:"max_record_bytes" default:"1000000" doc:"Largest record that is sent; larger rows become dead letters. Raise it together with the topics' max.message.bytes, or kinesis.record_bytes."`
+	Batch          Batch               `yaml:"batch"`
+	Shipping       Shipping            `yaml:"shipping"`
+	Heartbeat      config.Duration     `yaml:"heartbeat" default:"5m" doc:"Time between two heartbeats, records in line with the rows that say that this host lives and how its spool fares; 0 sends none, and nobody then notices a silent host."`
+	Spool          Spool               `yaml:"spool"`
+	Metrics        Metrics             `yaml:"metrics"`
+	Log            logging.Config      `yaml:"log"`
 }
 
 // Metrics says where logger-ext tells of itself.

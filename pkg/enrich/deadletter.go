@@ -15,7 +15,7 @@ func deadLetter(in Input, reason, message string, now time.Time) Output {
 	var w writer
 	w.fresh = true
 	w.place(in.Position)
-	return letter(in.Position.String(), &event.DeadLetter{
+	return letter(in.name(), &event.DeadLetter{
 		Reason: reason, Message: message, Source: w.b, Time: now, Original: in.Value, Whole: maxWhole,
 	})
 }

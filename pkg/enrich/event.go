@@ -211,7 +211,7 @@ func (e *Event) AddGap(question, reason string) {
 // Gap is what could not be known about an event, and why.
 type Gap struct {
 	// Question names what was asked: "process", "command_line", "ancestry",
-	// "reputation", "geo", "matches", "name", "names", "delivery", "kind".
+	// "reputation", "geo", "matches", "name", "names", "delivery", "kind", "state".
 	Question string
 	// Reason is a fixed word of the output's vocabulary (docs/enriched.md).
 	Reason string
@@ -234,6 +234,7 @@ const (
 	NamesCut        = "names_cut"        // more names resolved to the address than an event carries
 	NoDelivery      = "no_delivery"      // the host's rows have no names, so that none can be missed or told twice; said once
 	RecordNotRead   = "record_not_read"  // a sensor's record of a kind that no join asks
+	StatePartial    = "state_partial"    // what was known of the partition's hosts before was lost
 	ShapeUnknown    = "shape_unknown"    // a sensor's record that nothing names
 )
 

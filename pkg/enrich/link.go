@@ -134,7 +134,7 @@ func (p *Pipeline) recallSide(ctx context.Context, in Input) error {
 		if err := p.again.ParseSensor(s.Value); err != nil {
 			return nil //nolint:nilerr // it is a dead letter
 		}
-		_, err := p.remember(ctx, opened(in, s), -1)
+		_, err := p.remember(ctx, opened(in, s), -1, "")
 		return err
 	}
 	return nil

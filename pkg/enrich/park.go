@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -23,6 +24,9 @@ func (w *waits) seal(now time.Time) error {
 	for topic, came := range w.topics {
 		if err := w.park(came, now); err != nil {
 			return err
+		}
+		if w.cfg.Keep {
+			continue
 		}
 		if err := w.sealFloor(topic, came); err != nil {
 			return err
@@ -52,7 +56,7 @@ func (w *waits) sealFloor(topic string, came *arrivals) error {
 func (w *waits) park(came *arrivals, now time.Time) error {
 	for {
 		p := came.head()
-		if p == nil || now.Sub(p.taken) < parkAfterWaits*w.cfg.Wait && came.next-p.read.Offset < parkAfterRecords {
+		if p == nil || !w.cfg.Keep && now.Sub(p.taken) < parkAfterWaits*w.cfg.Wait && came.next-p.read.Offset < parkAfterRecords {
 			return nil
 		}
 		if err := w.parkOne(p); err != nil {
@@ -93,8 +97,7 @@ func (p *Pipeline) Park() (rows int, err error) {
 }
 
 func (w *waits) expireParked(now time.Time) error {
-	for len(w.parked) > 0 && now.Sub(w.parked[0].taken) > maxParked {
-		p := w.parked[0]
+	for p := w.parkedHead(); p != nil && now.Sub(p.taken) > maxParked; p = w.parkedHead() {
 		w.hosts[p.host].remove(p)
 		if err := w.drop(p); err != nil {
 			return err
@@ -146,6 +149,7 @@ var errParked = errors.New("not a parked row of a version that is known")
 
 // parkedRow is what a parked row is read into.
 type parkedRow struct {
+	id    string
 	in    Input
 	sub   int
 	taken time.Time
@@ -229,6 +233,7 @@ func (p *Pipeline) unpark(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("%s: %s: %w", host, k[len(parkedKey):], err)
 			}
+			row.id = string(k[len(parkedKey):])
 			rows = append(rows, row)
 			return nil
 		})
@@ -236,7 +241,9 @@ func (p *Pipeline) unpark(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
-	slices.SortStableFunc(rows, func(a, b parkedRow) int { return a.taken.Compare(b.taken) })
+	slices.SortStableFunc(rows, func(a, b parkedRow) int {
+		return cmp.Or(a.taken.Compare(b.taken), cmp.Compare(a.in.Position.Offset, b.in.Position.Offset))
+	})
 	for _, row := range rows {
 		parse := p.again.Parse
 		if row.in.link != nil {
@@ -246,7 +253,7 @@ func (p *Pipeline) unpark(ctx context.Context) error {
 			return fmt.Errorf("resume: row %s: %w", row.in.Position, err)
 		}
 		row.in.read = Position{File: "parked"} // no floor waits for it
-		kept, err := p.remember(ctx, row.in, row.sub)
+		kept, err := p.remember(ctx, row.in, row.sub, row.id)
 		if err != nil {
 			return err
 		}
@@ -273,7 +280,7 @@ func (p *Pipeline) recall(ctx context.Context, in Input) error {
 
 func (p *Pipeline) recallRows(ctx context.Context, in Input) error {
 	err := p.rows(&p.again, in, func(sub int) error {
-		_, err := p.remember(ctx, in, sub)
+		_, err := p.remember(ctx, in, sub, "")
 		return err
 	})
 	var none *noRowError
@@ -283,13 +290,18 @@ func (p *Pipeline) recallRows(ctx context.Context, in Input) error {
 	return err
 }
 
-// remember keeps the row in p.again as it was kept before, told or not.
-func (p *Pipeline) remember(ctx context.Context, in Input, sub int) (*pending, error) {
+// remember keeps the row in p.again as it was kept before, told or not. id is its
+// name where the state tells it.
+func (p *Pipeline) remember(ctx context.Context, in Input, sub int, id string) (*pending, error) {
 	e := &p.again
 	p.identify(e, in, sub)
+	if id != "" {
+		e.ID = id
+	}
 	if err := p.answer(ctx, e); err != nil {
 		return nil, err
 	}
+	p.unsure(e)
 	now, err := p.clocks.now(e.Host)
 	if err != nil {
 		return nil, err
@@ -306,7 +318,7 @@ func (p *Pipeline) remember(ctx context.Context, in Input, sub int) (*pending, e
 	if n, used := binary.Uvarint(b); used > 0 {
 		kept.held, kept.noted, kept.revision = false, true, int(n)
 	}
-	e.Revision = kept.revision
+	e.Revision = p.partial.Base + kept.revision
 	p.value, kept.answer = appendEnriched(p.value[:0], e, time.Time{}, p.waits.seed, true)
 	return kept, nil
 }

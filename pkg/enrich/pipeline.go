@@ -15,6 +15,9 @@ type Input struct {
 	// Key is the record's, nil where there are none.
 	Key, Value []byte
 	Position   Position
+	// Name, when set, is the record's own, where its Position is not one: it names
+	// rows that have no name.
+	Name string
 	// Appended is when the record became readable; zero when nobody knows.
 	Appended time.Time
 	// Sensor tells that the record is a network sensor's (event.SplitSensor), not
@@ -39,6 +42,14 @@ func (in *Input) place() Position {
 	return in.Position
 }
 
+// name is what a row of the record is named after when it has no name.
+func (in *Input) name() string {
+	if in.Name != "" {
+		return in.Name
+	}
+	return in.Position.String()
+}
+
 // Pipeline takes the records of one partition through its operators and
 // lookups. It is for one goroutine.
 type Pipeline struct {
@@ -60,6 +71,8 @@ type Pipeline struct {
 	ticked time.Time
 	judge  Judge // nil without one
 	retro  Retro // nil without one
+	// partial tells of a loss of state.
+	partial Partial
 	// flushed is when the judge was last asked to.
 	flushed time.Time
 	now     func() time.Time
@@ -207,6 +220,7 @@ func (p *Pipeline) step(ctx context.Context, in Input, sub int, out *Out) error 
 	if err := p.lookup(ctx, e); err != nil {
 		return err
 	}
+	p.unsure(e)
 	if err := p.observed(e); err != nil {
 		return err
 	}
@@ -259,6 +273,7 @@ func (p *Pipeline) lookup(ctx context.Context, e *Event) error {
 
 // tell writes the event, unless it is held.
 func (p *Pipeline) tell(ctx context.Context, e *Event, at time.Time, sub int, out *Out) error {
+	e.Revision = p.partial.Base
 	var kept *pending
 	if p.waits != nil {
 		now, err := p.clocks.now(e.Host)
@@ -331,7 +346,7 @@ func (p *Pipeline) identify(e *Event, in Input, sub int) {
 	} else if e.Delivered && e.Delivery.Agent != "" {
 		e.ID, e.Host = e.Delivery.Name(), Host(e.Delivery.Agent)
 	} else {
-		e.ID, e.Host = in.Position.String(), Host(e.HostIdentifier.Text())
+		e.ID, e.Host = in.name(), Host(e.HostIdentifier.Text())
 		if sub >= 0 {
 			e.ID += "/" + strconv.Itoa(sub)
 		}

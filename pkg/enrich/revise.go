@@ -173,12 +173,14 @@ func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *
 		return fmt.Errorf("event %s: %w", kept.id, err)
 	}
 	p.identify(e, Input{Position: kept.position, Appended: kept.appended, link: kept.link}, kept.sub)
+	e.ID = kept.id
 	if kept.unnamed {
 		e.AddGap("delivery", NoDelivery)
 	}
 	if err := p.answer(ctx, e); err != nil {
 		return err
 	}
+	p.unsure(e)
 	e.Again = true
 	if err := p.judged(e, out); err != nil {
 		return err
@@ -198,7 +200,7 @@ func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *
 	if !kept.held {
 		revision++
 	}
-	e.Revision = revision
+	e.Revision = p.partial.Base + revision
 	var answer uint64
 	p.value, answer = appendEnriched(p.value[:0], e, p.now(), p.waits.seed, true)
 	if !kept.held && answer == kept.answer {

@@ -22,6 +22,9 @@ type Waiting struct {
 	// MaxBytes bounds the rows kept for this, of one partition. Beyond it the oldest
 	// are told as they are and no longer change; they are counted.
 	MaxBytes int64
+	// Keep writes each row that may still change to the state, for an input that
+	// cannot be read again from an offset on.
+	Keep bool
 }
 
 // Defaults of Waiting.
@@ -53,7 +56,9 @@ type waits struct {
 	// waits for.
 	topics map[string]*arrivals
 	parked []*pending
-	bytes  int64
+	// unparked are those of parked that are gone.
+	unparked int
+	bytes    int64
 }
 
 // arrivals are one topic's pendings in the order of their offsets.
@@ -158,10 +163,11 @@ func (w *waits) drop(p *pending) error {
 		if err := w.state.Delete(p.host, key(parkedKey, p.id)); err != nil {
 			return fmt.Errorf("parked row %s: %w", p.id, err)
 		}
-		w.parked = slices.DeleteFunc(w.parked, func(o *pending) bool { return o == p })
+		w.unparked++
 	}
 	w.bytes -= p.weight()
 	p.gone, p.row = true, nil
+	w.tidy()
 	delete(w.ids, p.id)
 	if q := w.hosts[p.host]; q != nil && len(q.all) == 0 {
 		delete(w.hosts, p.host)
@@ -179,10 +185,30 @@ func (w *waits) oldest() *pending {
 			first = p
 		}
 	}
-	if first == nil && len(w.parked) > 0 {
-		return w.parked[0]
+	if p := w.parkedHead(); p != nil && (first == nil || w.cfg.Keep && p.taken.Before(first.taken)) {
+		return p
 	}
 	return first
+}
+
+// parkedHead is the first of the parked rows that is not gone.
+func (w *waits) parkedHead() *pending {
+	for len(w.parked) > 0 && w.parked[0].gone {
+		w.parked[0], w.parked = nil, w.parked[1:]
+		w.unparked--
+	}
+	if len(w.parked) == 0 {
+		return nil
+	}
+	return w.parked[0]
+}
+
+// tidy forgets parked rows that are gone, once they are half of all.
+func (w *waits) tidy() {
+	if w.unparked > 64 && 2*w.unparked > len(w.parked) {
+		w.parked = slices.DeleteFunc(w.parked, func(p *pending) bool { return p.gone })
+		w.unparked = 0
+	}
 }
 
 // head drops what is gone from the front and returns the first that is not.

@@ -116,6 +116,9 @@ func (w *world) happens(h happening) {
 
 func (w *world) input(in enrich.Input, topic string) {
 	in.Position = enrich.Position{Topic: topic, Offset: int64(len(w.inputs[topic]))}
+	if w.cfg.Keep && !in.Side { // as from Kinesis
+		in.Name = fmt.Sprintf("rows/shard/49%d", len(w.inputs[topic]))
+	}
 	w.inputs[topic] = append(w.inputs[topic], in)
 	w.check(w.p.Process(context.Background(), in, &w.out))
 	w.read()
@@ -126,6 +129,9 @@ func (w *world) restart() {
 	w.check(w.p.Seal())
 	w.build()
 	w.check(w.p.Resume(context.Background(), func(_ context.Context, topic string, from int64, visit func(enrich.Input) error) error {
+		if w.cfg.Keep {
+			w.t.Fatal("read again from", from)
+		}
 		for _, in := range w.inputs[topic][from:] {
 			if err := visit(in); err != nil {
 				return err
@@ -192,7 +198,7 @@ func TestArrivalOrderDoesNotChangeTheFinalRecord(t *testing.T) {
 		inOrder.finish()
 
 		slices.SortStableFunc(all, func(a, b happening) int { return a.at + a.delay - b.at - b.delay })
-		displaced := newWorld(t, enrich.Waiting{Wait: cfg.Wait, Immediate: rapid.Bool().Draw(t, "immediate")})
+		displaced := newWorld(t, enrich.Waiting{Wait: cfg.Wait, Immediate: rapid.Bool().Draw(t, "immediate"), Keep: rapid.Bool().Draw(t, "keep")})
 		for _, h := range all {
 			displaced.happens(h)
 			if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -94,11 +95,10 @@ func (j *join) words() string {
 // command is the real program, ended by SIGTERM when ctx ends.
 func (j *join) command(ctx context.Context, disk string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, j.binary, args...)
-	brokers := ""
-	for _, addr := range j.kafka.Addrs() {
-		brokers += addr + ","
+	cmd.Env = append(os.Environ(), "DISK="+disk)
+	if j.kafka != nil {
+		cmd.Env = append(cmd.Env, "BROKERS="+strings.Join(j.kafka.Addrs(), ","))
 	}
-	cmd.Env = append(os.Environ(), "BROKERS="+brokers[:len(brokers)-1], "DISK="+disk)
 	cmd.Stdout, cmd.Stderr = j.log, j.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error {

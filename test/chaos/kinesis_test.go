@@ -20,7 +20,7 @@ import (
 
 	"github.com/stackjoin/stackjoin/internal/kinesistest"
 	"github.com/stackjoin/stackjoin/internal/loggertest"
-	"github.com/stackjoin/stackjoin/pkg/sink/kinesis/kpl"
+	"github.com/stackjoin/stackjoin/pkg/kpl"
 )
 
 // shakyKinesis is a Kinesis that can go away.

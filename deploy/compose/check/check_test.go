@@ -35,7 +35,7 @@ func TestTheFileIsValidAndHasItsServices(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for name, profile := range map[string]string{"prometheus": "metrics", "grafana": "metrics", "kinesis": "kinesis"} {
+	for name, profile := range map[string]string{"prometheus": "metrics", "grafana": "metrics", "kinesis": "kinesis", "dynamodb": "kinesis", "enricher-kinesis": "kinesis"} {
 		if _, err := load(t).GetService(name); err == nil {
 			t.Errorf("%s starts without its profile", name)
 		}
@@ -45,20 +45,22 @@ func TestTheFileIsValidAndHasItsServices(t *testing.T) {
 	}
 }
 
-// The version of kinesis-local is that of the tests.
-func TestKinesisLocalIsTheTestsOwn(t *testing.T) {
+// The versions of kinesis-local and dynalite are those of the tests.
+func TestEmulatorsAreTheTestsOwn(t *testing.T) {
 	versions, err := os.ReadFile(filepath.Join(root, "scripts/versions.env"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(versions), "KINESIS_LOCAL_VERSION=")
-	version, _, _ := strings.Cut(rest, "\n")
 	text, err := os.ReadFile(filepath.Join(root, "deploy/docker/Dockerfile"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if version == "" || !strings.Contains(string(text), "kinesis-local@"+version+"\n") {
-		t.Errorf("the Dockerfile does not have kinesis-local@%s", version)
+	for name, program := range map[string]string{"KINESIS_LOCAL_VERSION": "kinesis-local", "DYNALITE_VERSION": "dynalite"} {
+		_, rest, _ := strings.Cut(string(versions), name+"=")
+		version, _, _ := strings.Cut(rest, "\n")
+		if version == "" || !strings.Contains(string(text), program+"@"+version+"\n") {
+			t.Errorf("the Dockerfile does not have %s@%s", program, version)
+		}
 	}
 }
 

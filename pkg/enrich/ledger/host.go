@@ -188,6 +188,7 @@ func (l *Ledger) tellSilence(h *host, now time.Time, status finding.Status, out 
 
 func (l *Ledger) tell(f *finding.Finding, out *enrich.Out) {
 	l.stats.Findings++
+	f.Revision += l.cfg.Revision
 	out.Add(f.Output(l.cfg.Now()))
 }
 

@@ -37,6 +37,8 @@ type Config struct {
 	// (64, 16, 32). What is over is merged or forgotten, and counted: rows of what
 	// was forgotten pass.
 	MaxRanges, MaxPartial, MaxRuns int
+	// Revision is added to those of findings (enrich.Partial).
+	Revision int64
 	// Now is the wall clock, which findings are stamped with; nil means time.Now.
 	Now func() time.Time
 }

@@ -79,7 +79,7 @@ func isPowerOfTen(n uint64) bool {
 func (p *Policy) noisyFinding(e *enrich.Event, rule string, hour time.Time, n *noisy) *finding.Finding {
 	return &finding.Finding{
 		ID:   finding.ID(finding.RuleNoisy, rule, p.cfg.Partition, hour.UTC().Format(time.RFC3339)),
-		Rule: finding.RuleNoisy, Revision: n.revision, Title: "A rule raises too much", Status: finding.Open, Severity: finding.Medium,
+		Rule: finding.RuleNoisy, Revision: p.cfg.Revision + n.revision, Title: "A rule raises too much", Status: finding.Open, Severity: finding.Medium,
 		Confidence: 100, FirstSeen: n.first, LastSeen: n.last, Count: int64(n.over), Evidence: []finding.Evidence{{ID: e.ID, Position: e.Position}},
 		Reason: fmt.Sprintf("Rule %s began %d findings in the hour from %s on. What met further ones is told by the enriched events alone: %d so far. "+
 			"Look at the feed, or suppress what is meant to be.", rule, n.begun, hour.UTC().Format(time.RFC3339), n.over),

@@ -28,6 +28,8 @@ type Config struct {
 	MaxPerHour int
 	// Partition names the partition whose findings are counted for that bound.
 	Partition string
+	// Revision is added to those of findings (enrich.Partial).
+	Revision int64
 }
 
 // Policy implements enrich.Judge for one partition.
@@ -135,6 +137,7 @@ func (p *Policy) settle(host enrich.Host, key string, r *record, before verdict,
 // tell writes a finding's next revision.
 func (p *Policy) tell(host enrich.Host, r *record, now time.Time, out *enrich.Out) {
 	f := r.finding(host)
+	f.Revision += p.cfg.Revision
 	out.Add(f.Output(p.now()))
 	r.revision++
 	r.told, r.dirty = now, false

@@ -10,8 +10,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/stackjoin/stackjoin/pkg/kpl"
 	"github.com/stackjoin/stackjoin/pkg/sink"
-	"github.com/stackjoin/stackjoin/pkg/sink/kinesis/kpl"
 )
 
 // largestKey is the most that a partition key may have, in characters; counted in

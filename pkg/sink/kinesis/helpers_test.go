@@ -13,9 +13,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/stackjoin/stackjoin/internal/kinesistest"
+	"github.com/stackjoin/stackjoin/pkg/kpl"
 	"github.com/stackjoin/stackjoin/pkg/sink"
 	"github.com/stackjoin/stackjoin/pkg/sink/kinesis"
-	"github.com/stackjoin/stackjoin/pkg/sink/kinesis/kpl"
 )
 
 func open(t testing.TB, endpoint string, cfg kinesis.Config) *kinesis.Sink {

@@ -11,9 +11,9 @@ import (
 	"testing"
 
 	"github.com/stackjoin/stackjoin/internal/kinesistest"
+	"github.com/stackjoin/stackjoin/pkg/kpl"
 	"github.com/stackjoin/stackjoin/pkg/sink"
 	"github.com/stackjoin/stackjoin/pkg/sink/kinesis"
-	"github.com/stackjoin/stackjoin/pkg/sink/kinesis/kpl"
 	"github.com/stackjoin/stackjoin/pkg/sink/sinktest"
 )
 

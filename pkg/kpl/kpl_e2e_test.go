@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/stackjoin/stackjoin/internal/kinesistest"
-	"github.com/stackjoin/stackjoin/pkg/sink/kinesis/kpl"
+	"github.com/stackjoin/stackjoin/pkg/kpl"
 )
 
 // wire is a record as the scripts below read and write it; JSON has bytes in base64.

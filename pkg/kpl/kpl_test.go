@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"pgregory.net/rapid"
 
-	"github.com/stackjoin/stackjoin/pkg/sink/kinesis/kpl"
+	"github.com/stackjoin/stackjoin/pkg/kpl"
 )
 
 // vectors are aggregates that public libraries wrote.

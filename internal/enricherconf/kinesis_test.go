@@ -1,0 +1,77 @@
+package enricherconf_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stackjoin/stackjoin/internal/enricherconf"
+)
+
+func TestKinesisComesFromTheFile(t *testing.T) {
+	c, err := load(t, `
+group: joins
+delivery: at_least_once
+inputs: {results: [osquery.results]}
+kinesis:
+  region: eu-west-1
+  streams: {osquery.results: rows, osquery.enriched: told}
+  leases: {period: 20s}
+  start: latest
+  journal: s3://bucket/a/b/
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := c.Kinesis
+	bucket, prefix, inS3 := k.Bucket()
+	if k.Stream("osquery.results") != "rows" || k.Stream("other") != "other" || c.LeaseTable() != "joins" || k.Leases.Period.Std() != 20*time.Second ||
+		k.Start != "latest" || bucket != "bucket" || prefix != "a/b/" || !inS3 || c.Destination() != "kinesis" || !c.Waiting().Keep {
+		t.Errorf("%+v", k)
+	}
+	if k.AWS.Region != "eu-west-1" || k.Poll.Std() != time.Second || k.Commit.Std() != time.Second || k.Aggregate != "kpl" {
+		t.Errorf("%+v", k)
+	}
+}
+
+func TestTheExampleIsRight(t *testing.T) {
+	c, err := enricherconf.Load("../../examples/enricher-kinesis.yaml")
+	if err != nil || c.Kinesis == nil || c.Destination() != "kinesis" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestWithoutKinesisNothingOfItIsTaken(t *testing.T) {
+	c, err := load(t, "group: g\n")
+	if err != nil || c.Kinesis != nil || c.Destination() != "kafka" || c.Waiting().Keep {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestAWrongKinesisIsRefusedWithKey(t *testing.T) {
+	const good = "delivery: at_least_once\nkinesis: {region: r}\n"
+	if _, err := load(t, good); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"kinesis: {region: r}\n":                                                             "delivery: must be at_least_once: Kinesis has no transactions",
+		good + "inputs: {results: [a, b]}\n":                                                 "inputs.results: must name one stream",
+		good + "inputs: {results: [a b]}\n":                                                  "inputs.results[0]: is no name of a stream",
+		good + "inputs: {sensor: [zeek]}\n":                                                  "inputs.sensor: needs kafka",
+		good + "outputs: {to: files}\n":                                                      "outputs.dir: needed with to: files",
+		good + "outputs: {dir: /x}\n":                                                        "outputs.dir: is for to: files",
+		good + "outputs: {to: disk}\n":                                                       "outputs.to: expected one of kinesis, kafka, files",
+		good + "outputs: {max_record_bytes: 2MiB}\n":                                         "outputs.max_record_bytes: must be at most kinesis.record_bytes",
+		"outputs: {to: files, dir: /x}\n":                                                    "outputs.to: needs kinesis",
+		"delivery: at_least_once\nkinesis: {journal: s3://}\n":                               "kinesis.journal: must name a bucket",
+		"delivery: at_least_once\nkinesis: {journal: state}\n":                               "kinesis.journal: must be s3://bucket/prefix or the whole path",
+		"delivery: at_least_once\nkinesis: {leases: {period: 10ms}}\n":                       "kinesis.leases.period: must be at least 1s",
+		"delivery: at_least_once\nkinesis: {poll: 0s}\n":                                     "kinesis.poll: must be more than 0",
+		"delivery: at_least_once\nkinesis: {max_records: 0}\n":                               "kinesis.max_records: must be between 1 and 500",
+		"delivery: at_least_once\nkinesis: {streams: {osquery.enriched: osquery.results}}\n": "outputs.enriched: is also an input",
+	} {
+		if _, err := load(t, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}

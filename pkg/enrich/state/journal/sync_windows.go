@@ -1,0 +1,4 @@
+package journal
+
+// syncDir does nothing: Windows has no way to sync a folder.
+func syncDir(string) error { return nil }

@@ -1,0 +1,492 @@
+//go:build chaos || e2e
+
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/big"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stackjoin/stackjoin/internal/kinesistest"
+	"github.com/stackjoin/stackjoin/pkg/kpl"
+	"github.com/stackjoin/stackjoin/pkg/sink"
+	"github.com/stackjoin/stackjoin/pkg/sink/kinesis"
+)
+
+// leasePeriod is how soon a dead enricher's shards go to others.
+const leasePeriod = 2 * time.Second
+
+// streams is Kinesis and DynamoDB, as real programs.
+type streams struct {
+	t      *testing.T
+	front  *kinesistest.Front
+	dynamo string
+	client *awskinesis.Client
+}
+
+func newStreams(t *testing.T) *streams {
+	t.Helper()
+	front := kinesistest.Real(t)
+	return &streams{t: t, front: front, dynamo: kinesistest.Dynamo(t), client: kinesistest.Client(t, front.Endpoint())}
+}
+
+// kinesisJoin is a group of enrichers that read one stream and write to others.
+type kinesisJoin struct {
+	*join
+	*streams
+
+	t       *testing.T
+	tail    *tailer
+	journal string
+}
+
+func (s *streams) newJoin(binary, name, input string) *kinesisJoin {
+	t := s.t
+	t.Helper()
+	j := &kinesisJoin{join: &join{t: t, binary: binary, dir: t.TempDir(), name: name, input: input}, streams: s, t: t}
+	for _, topic := range []string{"enriched", "findings", "deadletter"} {
+		kinesistest.CreateStream(t, s.front.Endpoint(), name+"."+topic, 2)
+	}
+	feeds, err := filepath.Abs("../../examples/feeds")
+	must(t, err)
+	j.journal = filepath.Join(j.dir, "journal")
+	j.config = filepath.Join(j.dir, "enricher.yaml")
+	must(t, os.WriteFile(j.config, fmt.Appendf(nil, `kinesis:
+  endpoint: %[1]s
+  region: %[2]s
+  access_key: %[3]s
+  secret_key: %[4]s
+  leases: {endpoint: %[5]s, period: %[6]s}
+  journal: %[7]s
+  poll: 250ms
+  commit: 300ms
+group: %[8]s
+delivery: at_least_once
+inputs: {results: [%[9]s]}
+outputs: {enriched: %[8]s.enriched, findings: %[8]s.findings, deadletter: %[8]s.deadletter}
+feeds: [{name: sample, path: %[10]s/sample.txt, confidence: 80, allow_private: true}]
+`, s.front.Endpoint(), kinesistest.Region, kinesistest.AccessKey, kinesistest.SecretKey, s.dynamo, leasePeriod, j.journal, name, input, feeds), 0o600))
+	j.log, err = os.Create(filepath.Join(j.dir, "enricher.log"))
+	must(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("enrichers said:\n%s", tail(j.words()))
+		}
+		_ = j.log.Close()
+	})
+	j.tail = newTailer(t, s.client, name+".enriched")
+	return j
+}
+
+// tailer reads a stream that is never resharded, as it grows.
+type tailer struct {
+	t         *testing.T
+	client    *awskinesis.Client
+	iterators []*string
+	records   [][]*kgo.Record // of each shard, as a topic would have them
+}
+
+func newTailer(t *testing.T, client *awskinesis.Client, name string) *tailer {
+	t.Helper()
+	shards, err := client.ListShards(t.Context(), &awskinesis.ListShardsInput{StreamName: &name})
+	must(t, err)
+	r := &tailer{t: t, client: client, records: make([][]*kgo.Record, len(shards.Shards))}
+	for _, s := range shards.Shards {
+		out, err := client.GetShardIterator(t.Context(), &awskinesis.GetShardIteratorInput{
+			StreamName: &name, ShardId: s.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+		})
+		must(t, err)
+		r.iterators = append(r.iterators, out.ShardIterator)
+	}
+	return r
+}
+
+// read takes in what came since, and returns all.
+func (r *tailer) read() []*kgo.Record {
+	r.t.Helper()
+	for i := range r.iterators {
+		for {
+			out, err := r.client.GetRecords(r.t.Context(), &awskinesis.GetRecordsInput{ShardIterator: r.iterators[i]})
+			must(r.t, err)
+			r.iterators[i] = out.NextShardIterator
+			for _, record := range out.Records {
+				r.records[i] = append(r.records[i], recordsIn(r.t, &record)...)
+			}
+			if len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
+				break
+			}
+		}
+	}
+	return slices.Concat(r.records...)
+}
+
+func recordsIn(t *testing.T, in *types.Record) (out []*kgo.Record) {
+	t.Helper()
+	a, ok, err := kpl.Parse(in.Data)
+	must(t, err)
+	if !ok {
+		return []*kgo.Record{named(t, []byte(*in.PartitionKey), in.Data)}
+	}
+	for _, r := range a.All() {
+		out = append(out, named(t, bytes.Clone(r.PartitionKey), bytes.Clone(r.Data)))
+	}
+	return out
+}
+
+// named is a record as a topic would have it: with its id beside it.
+func named(t *testing.T, key, value []byte) *kgo.Record {
+	t.Helper()
+	var v struct {
+		Enrichment struct{ Event struct{ ID string } }
+	}
+	must(t, json.Unmarshal(value, &v))
+	return &kgo.Record{Key: key, Value: value, Headers: []kgo.RecordHeader{{Key: "id", Value: []byte(v.Enrichment.Event.ID)}}}
+}
+
+// tellTo writes rows of several hosts to a stream as logger-ext does, and returns them
+// when all are there. between is called between batches.
+func (s *streams) tellTo(input string, rng *rand.Rand, between func()) []*kgo.Record {
+	s.t.Helper()
+	to, err := kinesis.New(kinesis.Config{Connect: kinesistest.AWS, Endpoint: s.front.Endpoint(), AggregateBytes: 8 << 10})
+	must(s.t, err)
+	defer func() { _ = to.Close(context.Background()) }()
+	retrying := sink.Retry(to, sink.RetryConfig{Initial: 50 * time.Millisecond})
+	hosts := make([]*storyteller, hostsOfChaos)
+	for i := range hosts {
+		hosts[i] = &storyteller{
+			agent: fmt.Sprintf("%08x-0000-4000-8000-%012x", rng.Uint32(), i), run: fmt.Sprintf("%016x", rng.Uint64()),
+			rng: split(rng), now: 1_760_000_000, pids: []int{1},
+		}
+	}
+	var all []*kgo.Record
+	send := func(batch []sink.Record) {
+		must(s.t, retrying.Write(s.t.Context(), batch))
+		for _, r := range batch {
+			all = append(all, &kgo.Record{Key: r.Key, Value: r.Value})
+		}
+	}
+	batch := func(h *storyteller, rows []string) (out []sink.Record) {
+		for _, row := range rows {
+			out = append(out, sink.Record{Topic: input, Key: []byte(h.agent), Value: []byte(row)})
+		}
+		return out
+	}
+	for len(all) < rowsOfKinesis {
+		var next []sink.Record
+		for range 40 {
+			h := hosts[rng.IntN(len(hosts))]
+			next = append(next, batch(h, h.tell())...)
+		}
+		send(next)
+		between()
+	}
+	for _, h := range hosts {
+		send(batch(h, h.close()))
+	}
+	return all
+}
+
+// shards are those of a stream, closed ones too.
+func (s *streams) shards(name string) []types.Shard {
+	s.t.Helper()
+	out, err := s.client.ListShards(s.t.Context(), &awskinesis.ListShardsInput{StreamName: &name})
+	must(s.t, err)
+	return out.Shards
+}
+
+// reshard splits an open shard, or merges two, and returns when the stream takes rows
+// again.
+func (s *streams) reshard(name string, rng *rand.Rand) {
+	s.t.Helper()
+	var open []types.Shard
+	before := s.shards(name)
+	for _, shard := range before {
+		if shard.SequenceNumberRange.EndingSequenceNumber == nil {
+			open = append(open, shard)
+		}
+	}
+	start := func(shard types.Shard) *big.Int { return bigOf(s.t, *shard.HashKeyRange.StartingHashKey) }
+	end := func(shard types.Shard) *big.Int { return bigOf(s.t, *shard.HashKeyRange.EndingHashKey) }
+	slices.SortFunc(open, func(a, b types.Shard) int { return start(a).Cmp(start(b)) })
+	ctx, i := s.t.Context(), rng.IntN(len(open))
+	if len(open) > 2 && i+1 < len(open) && rng.IntN(2) == 0 {
+		_, err := s.client.MergeShards(ctx, &awskinesis.MergeShardsInput{StreamName: &name, ShardToMerge: open[i].ShardId, AdjacentShardToMerge: open[i+1].ShardId})
+		must(s.t, err)
+	} else {
+		middle := new(big.Int).Rsh(new(big.Int).Add(start(open[i]), end(open[i])), 1)
+		_, err := s.client.SplitShard(ctx, &awskinesis.SplitShardInput{StreamName: &name, ShardToSplit: open[i].ShardId, NewStartingHashKey: aws.String(middle.String())})
+		must(s.t, err)
+	}
+	for deadline := time.Now().Add(patience); len(s.shards(name)) == len(before); pause(ctx, 50*time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatal("the stream was not resharded")
+		}
+	}
+}
+
+func bigOf(t *testing.T, digits string) *big.Int {
+	t.Helper()
+	n, ok := new(big.Int).SetString(digits, 10)
+	if !ok {
+		t.Fatalf("%s is no number", digits)
+	}
+	return n
+}
+
+// caughtUp returns what told gives once every row is in it.
+func (j *kinesisJoin) caughtUp(rows []*kgo.Record, told func() []*kgo.Record) []*kgo.Record {
+	j.t.Helper()
+	want := map[string]bool{}
+	for _, r := range rows {
+		row := read(j.t, r)
+		want[row.name()] = true
+	}
+	for deadline := time.Now().Add(2 * patience); ; {
+		got := map[string]bool{}
+		out := told()
+		for _, r := range out {
+			got[header(r, "id")] = true
+		}
+		missing := 0
+		for id := range want {
+			if !got[id] {
+				missing++
+			}
+		}
+		if missing == 0 {
+			return out
+		}
+		if time.Now().After(deadline) {
+			j.t.Fatalf("%d of %d rows are not told\n%s", missing, len(want), tail(j.words()))
+		}
+		pause(j.t.Context(), 500*time.Millisecond)
+	}
+}
+
+// distinct drops repeats, which have to be equal in every byte, and returns how many
+// there were.
+func distinct(t *testing.T, out []*kgo.Record) (once []*kgo.Record, repeats int) {
+	t.Helper()
+	type name struct {
+		id       string
+		revision int
+	}
+	first := map[name][]byte{}
+	for _, r := range out {
+		row := read(t, r)
+		n := name{header(r, "id"), row.Enrichment.Event.Revision}
+		was, twice := first[n]
+		if twice {
+			if repeats++; !bytes.Equal(was, r.Value) {
+				t.Errorf("%s has two revisions %d:\n%s\n%s", n.id, n.revision, was, r.Value)
+			}
+			continue
+		}
+		first[n] = r.Value
+		once = append(once, r)
+	}
+	return once, repeats
+}
+
+// highest is the last revision of each record, in the order of a topic.
+func highest(t *testing.T, out []*kgo.Record) []*kgo.Record {
+	t.Helper()
+	best := map[string]*kgo.Record{}
+	for _, r := range out {
+		row, id := read(t, r), header(r, "id")
+		if was := best[id]; was != nil {
+			old := read(t, was)
+			if old.Enrichment.Event.Revision >= row.Enrichment.Event.Revision {
+				continue
+			}
+		}
+		best[id] = r
+	}
+	return slices.Collect(maps.Values(best))
+}
+
+// Promises 4, 6 and at-least-once delivery with stable names: enrichers on a stream are
+// killed, stood still past their leases and woken, started and stopped. Every revision
+// of every row comes out, a repeat is equal in every byte, what waits for nothing is in
+// its host's order, and the last of each is that of a calm run.
+func TestKinesisEnrichersLoseNothingWhateverDies(t *testing.T) {
+	kinesisJoins(t, kinesisJoinSeeds, func(*streams, string, *rand.Rand) {})
+}
+
+// The same while shards are split and merged under way: no row of a child is told
+// before those of its parents, and what was known of a host goes with it.
+func TestKinesisEnrichersLoseNothingThroughSplitsAndMerges(t *testing.T) {
+	kinesisJoins(t, kinesisReshardSeeds, func(s *streams, input string, rng *rand.Rand) {
+		if rng.IntN(5) == 0 {
+			s.reshard(input, rng)
+		}
+	})
+}
+
+// kinesisJoins runs seeds; meanwhile is called after each batch of rows.
+func kinesisJoins(t *testing.T, n int, meanwhile func(s *streams, input string, rng *rand.Rand)) {
+	t.Helper()
+	if text := os.Getenv("CHAOS_SEEDS"); text != "" {
+		var err error
+		n, err = strconv.Atoi(text)
+		must(t, err)
+	}
+	binary := buildEnricher(t)
+	for _, seed := range seeds(t, n) {
+		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
+			s, rng := newStreams(t), rand.New(rand.NewPCG(seed, 0))
+			input := fmt.Sprintf("rows-%d", seed)
+			kinesistest.CreateStream(t, s.front.Endpoint(), input, 3)
+			j := s.newJoin(binary, fmt.Sprintf("chaos-%d", seed), input)
+			rows, starts := j.disturbed(rng, func() { meanwhile(s, input, rng) })
+			out := j.caughtUp(rows, j.tail.read)
+			once, repeats := distinct(t, out)
+			exactlyOnce(t, rows, once)
+			calm := s.newJoin(binary, fmt.Sprintf("calm-%d", seed), input)
+			w := calm.start()
+			want := calm.caughtUp(rows, calm.tail.read)
+			w.stop()
+			sameRecords(t, highest(t, once), highest(t, want))
+			t.Logf("%d rows, %d records, %d repeats, %d starts, %d shards", len(rows), len(out), repeats, starts, len(s.shards(input)))
+		})
+	}
+}
+
+// disturbed takes rows through three enrichers that are killed and stood still.
+func (j *kinesisJoin) disturbed(rng *rand.Rand, meanwhile func()) (rows []*kgo.Record, starts int) {
+	j.t.Helper()
+	workers := []*worker{j.start(), j.start(), j.start()}
+	ctx, cancel := context.WithCancel(j.t.Context())
+	var trouble sync.WaitGroup
+	mischief := split(rng)
+	trouble.Go(func() {
+		for pause(ctx, time.Duration(500+mischief.IntN(2500))*time.Millisecond) {
+			w := workers[mischief.IntN(len(workers))]
+			switch mischief.IntN(4) {
+			case 0, 1:
+				w.signal(syscall.SIGKILL)
+			case 2:
+				w.signal(syscall.SIGTERM)
+			case 3:
+				w.signal(syscall.SIGSTOP)
+				pause(ctx, leasePeriod+time.Duration(mischief.IntN(2000))*time.Millisecond)
+				w.signal(syscall.SIGCONT)
+			}
+		}
+	})
+	rows = j.tellTo(j.input, rng, func() {
+		pause(ctx, time.Duration(rng.IntN(600))*time.Millisecond)
+		meanwhile()
+	})
+	pause(ctx, 3*time.Second)
+	cancel()
+	trouble.Wait()
+	j.caughtUp(rows, j.tail.read)
+	for _, w := range workers {
+		w.stop()
+	}
+	return rows, int(j.starts.Load())
+}
+
+// The whole way: logger-ext's rows to a stream, and from there through the enricher,
+// while either is killed again and again. Each row that osqueryd was answered OK for is
+// told, in order, and repeats are equal in every byte.
+func TestRowsComeThroughKinesisWhoeverIsKilled(t *testing.T) {
+	const perCall = 1_000
+	binary := buildEnricher(t)
+	eachSeed(t, kinesisChainSeeds, func(t *testing.T, rng *rand.Rand) {
+		s := newStreams(t)
+		newShakyKinesis(t, s.front) // the streams
+		j := s.newJoin(binary, fmt.Sprintf("chain-%d", rng.Uint32()), "osquery.results")
+		h := newKinesisHost(t, s.front.Endpoint(), "compression: zstd")
+		h.Interval, h.Timeout = 200*time.Millisecond, 2*time.Second
+		start(t, h)
+		workers := []*worker{j.start(), j.start()}
+		l := &ledger{}
+		for call := range callsOfChain {
+			switch rng.IntN(8) {
+			case 0:
+				killOnce(h)
+				activate(t, h)
+			case 1:
+				workers[rng.IntN(len(workers))].signal(syscall.SIGKILL)
+			}
+			err := h.LogString(t.Context(), line(call, perCall, 8, rng))
+			if l.note(perCall, err); err != nil {
+				activate(t, h)
+			}
+			pause(t.Context(), time.Duration(rng.IntN(300))*time.Millisecond)
+		}
+		records := l.awaitIn(t, 3*patience, func() (out []*kgo.Record) {
+			pause(t.Context(), time.Second) // the emulators are busy enough
+			for _, r := range j.tail.read() {
+				out = append(out, asKafka(t, string(r.Key), r.Value))
+			}
+			return out
+		})
+		repeats := checkNames(t, records)
+		t.Logf("%d rows promised, %d records, %d repeats, %d enricher starts", l.promised(), len(records), repeats, j.starts.Load())
+	})
+}
+
+// What is read from Kinesis can go to files, with the state in S3.
+func TestKinesisRowsGoToFilesWithTheirStateInS3(t *testing.T) {
+	s, rng := newStreams(t), rand.New(rand.NewPCG(1, 1))
+	kinesistest.CreateStream(t, s.front.Endpoint(), "rows", 2)
+	j := s.newJoin(buildEnricher(t), "files", "rows")
+	bucket, address := "joins", kinesistest.S3(t)
+	client := kinesistest.S3Client(t, address)
+	_, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
+	must(t, err)
+	dir := filepath.Join(j.dir, "out")
+	text, err := os.ReadFile(j.config)
+	must(t, err)
+	changed := strings.NewReplacer("outputs: {", "outputs: {to: files, dir: "+dir+", ", "journal: "+j.journal, "journal: s3://joins/a\n  journal_endpoint: "+address).Replace(string(text))
+	must(t, os.WriteFile(j.config, []byte(changed), 0o600))
+	w := j.start()
+	rows := s.tellTo("rows", rng, func() {
+		if rng.IntN(8) == 0 {
+			w.signal(syscall.SIGKILL)
+		}
+	})
+	told := func() (out []*kgo.Record) {
+		names, err := filepath.Glob(filepath.Join(dir, "files.enriched-*.ndjson"))
+		must(t, err)
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			must(t, err)
+			whole := text[:bytes.LastIndexByte(text, '\n')+1] // a killed process leaves half a line
+			for line := range bytes.Lines(whole) {
+				out = append(out, named(t, nil, bytes.TrimSuffix(line, []byte("\n"))))
+			}
+		}
+		return out
+	}
+	once, repeats := distinct(t, j.caughtUp(rows, told))
+	w.stop()
+	objects, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: aws.String("a/rows/shardId-")})
+	must(t, err)
+	if len(objects.Contents) == 0 {
+		t.Error("nothing is in the bucket")
+	}
+	t.Logf("%d rows, %d records, %d repeats, %d starts, %d objects", len(rows), len(once), repeats, j.starts.Load(), len(objects.Contents))
+}
