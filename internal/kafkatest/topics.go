@@ -2,6 +2,7 @@ package kafkatest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -44,19 +45,39 @@ func CreateTopic(t testing.TB, brokers []string, name string, partitions int32, 
 }
 
 // Read returns every record that is in the topic now, partition by partition
-// and in order within each.
+// and in order within each. A client that does not come to the end although nothing
+// is open there is replaced by another one, which is told.
 func Read(t testing.TB, brokers []string, topic string, opts ...kgo.Opt) []*kgo.Record {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	for try := 1; ; try++ {
+		records, missing := read(t, brokers, topic, opts)
+		if missing == nil {
+			return records
+		}
+		client := Client(t, brokers)
+		stable, err := kadm.NewClient(client).ListCommittedOffsets(t.Context(), topic)
+		client.Close()
+		said := fmt.Sprintf("topic %s was not read to its end: %v, where it is stable to %v (%v)", topic, missing, stable.Offsets()[topic], err)
+		if try == 3 {
+			t.Fatal(said)
+		}
+		t.Log(said)
+	}
+}
+
+// read is Read by one client. It also returns what is left when it takes too long.
+func read(t testing.TB, brokers []string, topic string, opts []kgo.Opt) (all []*kgo.Record, left []offsets) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience/3)
 	defer cancel()
-	client := Client(t, brokers, append(opts, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	client := Client(t, brokers, append(opts[:len(opts):len(opts)], kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 	defer client.Close()
 	missing := spans(ctx, t, client, topic)
 	found := make([][]*kgo.Record, len(missing))
 	for open(missing) {
 		fetches := client.PollFetches(ctx)
-		if err := fetches.Err0(); err != nil {
-			t.Fatalf("read topic %s: %v", topic, err)
+		if fetches.Err0() != nil {
+			return nil, missing
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			if r.Offset < missing[r.Partition].end {
@@ -65,11 +86,10 @@ func Read(t testing.TB, brokers []string, topic string, opts ...kgo.Opt) []*kgo.
 			}
 		})
 	}
-	var all []*kgo.Record
 	for _, records := range found {
 		all = append(all, records...)
 	}
-	return all
+	return all, nil
 }
 
 // offsets of a partition: the next to read, and the first not to.
