@@ -3,6 +3,7 @@ package enrich
 import (
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
@@ -226,7 +227,9 @@ func (w *writer) threats(e *Event, n int) {
 	w.array("enrichments")
 	for i := range shown {
 		w.item()
-		w.threat(&shown[i])
+		t := shown[i]
+		t.FirstSeenHere = time.Time{} // each process has its own word; records are to be the same whoever writes them
+		w.threat(&t)
 	}
 	w.close(']')
 	w.close('}')

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -287,7 +286,7 @@ func final(t *testing.T, records []*kgo.Record) map[string]any {
 	all := map[string]any{}
 	for _, r := range records {
 		var v map[string]any
-		must(t, json.Unmarshal(firstSeen.ReplaceAll(r.Value, nil), &v))
+		must(t, json.Unmarshal(r.Value, &v))
 		enrichment, _ := v["enrichment"].(map[string]any)
 		event, ok := enrichment["event"].(map[string]any)
 		if !ok {
@@ -299,6 +298,3 @@ func final(t *testing.T, records []*kgo.Record) map[string]any {
 	}
 	return all
 }
-
-// firstSeen is when this process first held an indicator: each has its own word.
-var firstSeen = regexp.MustCompile(`"first_seen_here":"[^"]*",?`)
