@@ -1,6 +1,10 @@
 package event
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+)
 
 // maxDepth bounds nesting. osquery's rows are three deep; the bound keeps a
 // hostile row from costing more than its length.
@@ -31,8 +35,74 @@ func (b *brackets) inObject() bool {
 	return b.objects[top/64]&(1<<(top%64)) != 0
 }
 
+// flat steps over an object as osquery writes rows: names, texts and whole
+// numbers, without white space, escapes or anything inside one another. It is
+// composite for nearly every row, at half its cost. Where it meets anything else
+// it returns false and has moved nothing.
+func (s *scanner) flat() bool {
+	b, i := s.b, s.i
+	if i+1 >= len(b) || b[i] != '{' || b[i+1] != '"' {
+		return false
+	}
+	for i++; ; i++ { // at the quote of a name
+		if i = closingQuote(b, i); i+2 >= len(b) || b[i+1] != ':' {
+			return false
+		}
+		if i += 2; b[i] == '"' {
+			if i = closingQuote(b, i); i+1 >= len(b) {
+				return false
+			}
+			i++
+		} else if i = afterDigits(b, i); i >= len(b) {
+			return false
+		}
+		if b[i] == '}' {
+			s.i = i + 1
+			return true
+		}
+		if b[i] != ',' || i+1 >= len(b) || b[i+1] != '"' {
+			return false
+		}
+	}
+}
+
+// closingQuote returns the index of the quote that ends the string that begins at
+// i, or one past the text's end when that cannot be said at a glance.
+func closingQuote(b []byte, i int) int {
+	for i++; i+8 <= len(b); i += 8 {
+		if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+			if i += bits.TrailingZeros64(m) / 8; b[i] == '"' {
+				return i
+			}
+			break
+		}
+	}
+	return len(b)
+}
+
+// afterDigits returns the index behind the whole number at i, or one past the
+// text's end when there is none at a glance.
+func afterDigits(b []byte, i int) int {
+	start := i
+	for i < len(b) && b[i]-'0' <= 9 {
+		i++
+	}
+	if i == start || i-start > 1 && b[start] == '0' {
+		return len(b)
+	}
+	return i
+}
+
 // composite steps over an object or an array.
 func (s *scanner) composite() error {
+	if s.flat() {
+		return nil
+	}
+	return s.nested()
+}
+
+// nested is composite for whatever an object or an array may hold.
+func (s *scanner) nested() error {
 	var open brackets
 	for {
 		c := s.peek()

@@ -43,7 +43,30 @@ func (d *Delivery) Name() string {
 
 // AppendTime appends t as the wire writes times: RFC 3339, UTC, milliseconds.
 func AppendTime(dst []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(dst, spooledLayout)
+	t = t.UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(dst, spooledLayout)
+	}
+	hour, minute, second := t.Clock()
+	dst = append(dst, "0000-00-00T00:00:00.000Z"...) // each row has a time: this costs a fifth of the general way
+	text := dst[len(dst)-len(spooledLayout):]
+	putDigits(text[0:4], year)
+	putDigits(text[5:7], int(month))
+	putDigits(text[8:10], day)
+	putDigits(text[11:13], hour)
+	putDigits(text[14:16], minute)
+	putDigits(text[17:19], second)
+	putDigits(text[20:23], t.Nanosecond()/int(time.Millisecond))
+	return dst
+}
+
+// putDigits fills text with the last digits of n, which is not negative.
+func putDigits(text []byte, n int) {
+	for i := len(text) - 1; i >= 0; i-- {
+		text[i] = byte('0' + n%10)
+		n /= 10
+	}
 }
 
 // AppendDelivery appends d as the last member of the JSON object that ends dst,
