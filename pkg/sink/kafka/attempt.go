@@ -16,31 +16,66 @@ import (
 // clock says.
 var unstamped = time.UnixMilli(-1) //nolint:gochecknoglobals // a constant, but for the language
 
-// attempt is one Write: its records and what became of each.
+// attempt is one Write: its records and what became of each. Its memory serves the
+// next Write too.
 type attempt struct {
-	ctx    context.Context
-	sink   *Sink
-	client *kgo.Client
-	recs   []kgo.Record
-	errs   []error // by index; nil is durable once run has returned
-	gone   bool    // the client was closed under the attempt
+	ctx     context.Context
+	sink    *Sink
+	client  *kgo.Client
+	recs    []kgo.Record
+	headers []kgo.RecordHeader // of all records, of which each has its part
+	errs    []error            // by index; nil is durable once run has returned
+	gone    bool               // the client was closed under the attempt
+	// settled is how many records of the last chunk have no fate yet.
+	settled sync.WaitGroup
+	// index finds a record that failed; made when there is one.
+	mu    sync.Mutex
+	index map[*kgo.Record]int
 }
 
-func newAttempt(ctx context.Context, s *Sink, client *kgo.Client, batch []sink.Record) *attempt {
-	a := &attempt{ctx: ctx, sink: s, client: client, recs: make([]kgo.Record, len(batch)), errs: make([]error, len(batch))}
-	n := 0
+// begin makes the attempt one at batch.
+func (a *attempt) begin(ctx context.Context, client *kgo.Client, batch []sink.Record) {
+	a.ctx, a.client, a.gone = ctx, client, false
+	a.recs, a.errs, a.headers = slices.Grow(a.recs, len(batch)), slices.Grow(a.errs, len(batch))[:len(batch)], a.headers[:0]
 	for i := range batch {
-		n += len(batch[i].Headers)
-	}
-	headers := make([]kgo.RecordHeader, 0, n) // one for all, of which each record has its part
-	for i, r := range batch {
-		start := len(headers)
-		for _, h := range r.Headers {
-			headers = append(headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		for _, h := range batch[i].Headers {
+			a.headers = append(a.headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 		}
-		a.recs[i] = kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.Time, Headers: headers[start:len(headers):len(headers)]}
 	}
-	return a
+	headers := a.headers
+	for i := range batch {
+		r, n := &batch[i], len(batch[i].Headers)
+		a.recs = append(a.recs, kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.Time, Headers: headers[:n:n]})
+		headers = headers[n:]
+	}
+}
+
+// end lets go of what the batch holds, which may be large.
+func (a *attempt) end() {
+	clear(a.recs)
+	clear(a.headers)
+	clear(a.errs)
+	a.ctx, a.client, a.recs, a.headers, a.errs, a.index = nil, nil, a.recs[:0], a.headers[:0], a.errs[:0], nil
+}
+
+// fate is told what became of one record, by the client.
+func (a *attempt) fate(r *kgo.Record, err error) {
+	if err != nil {
+		a.errs[a.indexOf(r)] = err
+	}
+	a.settled.Done()
+}
+
+func (a *attempt) indexOf(r *kgo.Record) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.index == nil {
+		a.index = make(map[*kgo.Record]int, len(a.recs))
+		for i := range a.recs {
+			a.index[&a.recs[i]] = i
+		}
+	}
+	return a.index[r]
 }
 
 // run sends the records chunk by chunk and stops at the first chunk of which
@@ -101,13 +136,11 @@ func (a *attempt) settle(index []int) bool {
 // waits for their fate. When ctx ends first, it closes the client, which is the
 // only way to make it let go of records that may be in flight.
 func (a *attempt) produce(index []int) {
-	var fates sync.WaitGroup
-	fates.Add(len(index))
+	fate := a.fate
+	a.settled.Add(len(index))
 	for _, i := range index {
-		a.client.Produce(context.Background(), &a.recs[i], func(_ *kgo.Record, err error) {
-			a.errs[i] = err
-			fates.Done()
-		})
+		a.errs[i] = nil
+		a.client.Produce(context.Background(), &a.recs[i], fate)
 	}
 	ended := a.client.Flush(a.ctx)
 	if ended != nil {
@@ -115,7 +148,7 @@ func (a *attempt) produce(index []int) {
 		a.gone = true
 		a.client.Close()
 	}
-	fates.Wait()
+	a.settled.Wait()
 	if ended != nil {
 		a.blame(index, ended)
 	}

@@ -70,6 +70,8 @@ type Sink struct {
 	batchBytes int
 	restamped  atomic.Uint64
 	trouble    *trouble
+	// attempt is the memory of the last Write that delivered everything.
+	attempt *attempt
 
 	mu     sync.Mutex // guards client and closed
 	client *kgo.Client
@@ -140,11 +142,20 @@ func (s *Sink) Write(ctx context.Context, batch []sink.Record) error {
 	if err != nil {
 		return err
 	}
-	a := newAttempt(ctx, s, client, batch)
+	a := s.attempt
+	if a == nil {
+		a = &attempt{sink: s}
+	}
+	a.begin(ctx, client, batch)
 	a.run()
 	err = a.result()
+	// After a failure the client may look at records once more.
+	if s.attempt = nil; err == nil {
+		a.end()
+		s.attempt = a
+	}
 	switch {
-	case a.spoiled():
+	case err != nil && a.spoiled():
 		s.discard(client)
 	case err != nil:
 		client.ForceMetadataRefresh() // what it knows of a topic may be mended by now
