@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -116,6 +117,7 @@ func (i *intake) wait(c spool.Call) *spool.Spool {
 	}
 	w, size := &i.waiting, int64(len(c.Payload))
 	if len(w.lost) == 0 && w.bytes+size <= maxWaiting {
+		c.Payload = bytes.Clone(c.Payload) // the caller's memory takes the next call
 		w.calls, w.bytes = append(w.calls, c), w.bytes+size
 		return nil
 	}

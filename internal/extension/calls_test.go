@@ -128,7 +128,7 @@ func TestGiantPayload(t *testing.T) {
 	run(t, socket, func(c *extension.Config) {
 		c.Interval = time.Hour
 		c.Accept = func(_ context.Context, c extension.Call) error {
-			got.Store(&c)
+			got.Store(&c) // no memory is used again for what is this large
 			return nil
 		}
 	})
@@ -146,6 +146,42 @@ func TestGiantPayload(t *testing.T) {
 	}
 	if took, limit := after.TotalAlloc-before.TotalAlloc, uint64(len(giant))*5/4; took > limit {
 		t.Errorf("reading %d bytes allocated %d, want at most %d", len(giant), took, limit)
+	}
+}
+
+// The memory of a call takes the next one, but not that of a call which ended in a
+// panic: nobody knows who still reads it.
+func TestAPanicKeepsItsCall(t *testing.T) {
+	socket := socketPath(t)
+	d := daemon(t, socket)
+	var kept []byte
+	r := run(t, socket, func(c *extension.Config) {
+		keep := c.Accept
+		c.Accept = func(ctx context.Context, c extension.Call) error {
+			if kept == nil {
+				kept = c.Payload
+				panic("a defect")
+			}
+			return keep(ctx, c)
+		}
+	})
+	activate(t, d)
+	first, want := strings.Repeat("a", 50_000), []string(nil)
+	for i := range 50 {
+		line := first
+		if i > 0 {
+			line = strings.Repeat(string(rune('b'+i%20)), 50_000-i)
+			want = append(want, line)
+		}
+		if err := d.LogString(t.Context(), line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(kept) != first {
+		t.Error("the call of the panic changed")
+	}
+	if got := r.payloads(extension.StreamResults); !slices.Equal(got, want) {
+		t.Error("calls changed on their way")
 	}
 }
 

@@ -56,7 +56,9 @@ func (s *server) call(conn thrift.TTransport, p *protocol, m message) error {
 	if err := s.arguments(conn, p, m, args); err != nil {
 		return err
 	}
-	return s.reply(p, m, &osquery.ExtensionCallResult{Success: s.plugin.call(s.ctx, args)})
+	response, finished := s.plugin.call(s.ctx, args)
+	p.release(finished)
+	return s.reply(p, m, &osquery.ExtensionCallResult{Success: response})
 }
 
 func (s *server) shutdown(conn thrift.TTransport, p *protocol, m message) error {

@@ -31,7 +31,8 @@ const (
 // osqueryd. It is called from many goroutines at once: osqueryd sends results one
 // after the other, and status lines beside them.
 //
-// Payload may be kept but not written to: it shares memory with what was read.
+// Payload is read until Accept returns, neither written to nor kept: its memory
+// takes the next call.
 // The context does not end when osqueryd hangs up or when a stop is asked for,
 // only when Config.MaxWait has passed after that.
 type Accept func(ctx context.Context, c Call) error

@@ -1,6 +1,7 @@
 package extension_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -89,6 +90,7 @@ func run(t *testing.T, socket string, change func(*extension.Config)) *running {
 func (r *running) accept(_ context.Context, c extension.Call) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	c.Payload = bytes.Clone(c.Payload) // the memory is not ours
 	r.calls = append(r.calls, c)
 	return nil
 }

@@ -37,39 +37,43 @@ func newPlugin(cfg Config, leave context.CancelFunc) *plugin {
 	return &plugin{accept: cfg.Accept, table: cfg.Table, counters: cfg.Counters, log: cfg.Log, done: make(chan struct{}), leave: leave}
 }
 
-// call carries one request out.
-func (p *plugin) call(ctx context.Context, args *osquery.ExtensionCallArgs) *osquery.ExtensionResponse {
+// call carries one request out. finished tells that nothing refers to the request
+// any more.
+func (p *plugin) call(ctx context.Context, args *osquery.ExtensionCallArgs) (response *osquery.ExtensionResponse, finished bool) {
 	switch args.Registry {
 	case "logger":
-		return &osquery.ExtensionResponse{Status: p.logged(ctx, args.Request), Response: osquery.ExtensionPluginResponse{}}
+		status, finished := p.logged(ctx, args.Request)
+		return &osquery.ExtensionResponse{Status: status, Response: osquery.ExtensionPluginResponse{}}, finished
 	case "table":
-		return p.callTable(ctx, args.Item, args.Request)
+		return p.callTable(ctx, args.Item, args.Request), false
 	default:
-		return refuse("Unknown registry: " + args.Registry)
+		return refuse("Unknown registry: " + args.Registry), false
 	}
 }
 
 // logged carries a request to the logger out. Whatever happens to a log call, the
 // answer is 0.
-func (p *plugin) logged(ctx context.Context, request osquery.ExtensionPluginRequest) *osquery.ExtensionStatus {
+func (p *plugin) logged(ctx context.Context, request osquery.ExtensionPluginRequest) (status *osquery.ExtensionStatus, finished bool) {
 	wants, c := decode(request)
 	switch wants {
 	case actionFeatures:
-		return &osquery.ExtensionStatus{Code: wantStatus, Message: "OK"}
+		return &osquery.ExtensionStatus{Code: wantStatus, Message: "OK"}, false
 	case actionInit:
 		p.log.Info("osqueryd starts to log", "process", request["init"])
-		return &osquery.ExtensionStatus{Message: "OK"}
+		return &osquery.ExtensionStatus{Message: "OK"}, false
 	case actionUnknown:
 		p.tellUnknown(request)
 	}
-	p.take(ctx, c)
-	return &osquery.ExtensionStatus{Message: "OK"}
+	finished = p.take(ctx, c) && wants == actionLog
+	return &osquery.ExtensionStatus{Message: "OK"}, finished
 }
 
-// take hands a call to the accept function and reports what became of it.
-func (p *plugin) take(ctx context.Context, c Call) {
+// take hands a call to the accept function and reports what became of it. After a
+// panic nobody knows who has the call.
+func (p *plugin) take(ctx context.Context, c Call) (returned bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
+			returned = false
 			p.counters.Panics.Add(1)
 			p.log.Error("panic while accepting a call", "stream", c.Stream, "bytes", len(c.Payload),
 				"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
@@ -80,9 +84,10 @@ func (p *plugin) take(ctx context.Context, c Call) {
 		if n, ok := p.warn.Allow("accept"); ok {
 			p.log.Error("a call was not accepted", "stream", c.Stream, "bytes", len(c.Payload), "error", err, "suppressed", n)
 		}
-		return
+		return true
 	}
 	p.counters.Accepted.Add(1)
+	return true
 }
 
 func (p *plugin) tellUnknown(request osquery.ExtensionPluginRequest) {

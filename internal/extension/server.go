@@ -36,6 +36,8 @@ type server struct {
 	// ctx is the context of calls; abandon ends it.
 	ctx     context.Context
 	abandon context.CancelFunc
+	// protocols are those of connections that have ended.
+	protocols sync.Pool
 
 	mu    sync.Mutex
 	conns map[thrift.TTransport]connState
@@ -125,9 +127,10 @@ func (s *server) serve(conn thrift.TTransport) {
 			s.log.Error("panic while reading a request", "panic", cause, "stack", string(debug.Stack()))
 		}
 	}()
-	p := newProtocol(conn, thriftConfig())
+	p := s.protocol(conn)
 	for {
 		if _, err := p.in.Peek(1); err != nil {
+			s.protocols.Put(p) // nothing was begun
 			return
 		}
 		s.mark(conn, connReading)
@@ -139,6 +142,15 @@ func (s *server) serve(conn thrift.TTransport) {
 		}
 		s.mark(conn, connIdle)
 	}
+}
+
+// protocol is one for this connection, in the memory of an earlier one's.
+func (s *server) protocol(conn thrift.TTransport) *protocol {
+	if p, ok := s.protocols.Get().(*protocol); ok {
+		p.connect(conn)
+		return p
+	}
+	return newProtocol(conn, thriftConfig())
 }
 
 func (s *server) mark(conn thrift.TTransport, state connState) {
