@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -27,7 +28,7 @@ const (
 )
 
 // server answers osqueryd's connections, on one listener per registration. Each
-// connection has a goroutine, so a ping is answered while a call blocks. All
+// connection has a goroutine to itself while it lasts, so a ping is answered while a call blocks. All
 // goroutines are started here and waited for in stop.
 type server struct {
 	plugin *plugin
@@ -39,6 +40,12 @@ type server struct {
 	// protocols are those of connections that have ended.
 	protocols sync.Pool
 
+	// next takes a connection to one of the goroutines that wait for it, until
+	// leaving is closed.
+	next    chan thrift.TTransport
+	waiting atomic.Int32
+	leaving chan struct{}
+
 	mu    sync.Mutex
 	conns map[thrift.TTransport]connState
 	wg    sync.WaitGroup
@@ -46,7 +53,7 @@ type server struct {
 
 func newServer(p *plugin, log *slog.Logger) *server {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &server{plugin: p, log: log, ctx: ctx, abandon: cancel, conns: map[thrift.TTransport]connState{}}
+	return &server{plugin: p, log: log, ctx: ctx, abandon: cancel, next: make(chan thrift.TTransport), leaving: make(chan struct{}), conns: map[thrift.TTransport]connState{}}
 }
 
 // listener is one socket on which osqueryd's connections are taken.
@@ -105,7 +112,11 @@ func (s *server) acceptAll(l *listener) {
 		}
 		if err == nil {
 			s.mark(conn, connIdle)
-			s.wg.Go(func() { s.serve(conn) })
+			select {
+			case s.next <- conn:
+			default:
+				s.wg.Go(func() { s.serveAll(conn) })
+			}
 			continue
 		}
 		if n, ok := s.warn.Allow("accept"); ok {
@@ -114,6 +125,27 @@ func (s *server) acceptAll(l *listener) {
 		select {
 		case <-l.closed:
 		case <-time.After(acceptPause):
+		}
+	}
+}
+
+// maxWaiting is how many goroutines wait for the next connection.
+const maxWaiting = 4
+
+// serveAll serves a connection and those that come when it has ended: a new
+// goroutine for each would grow a new stack each time, with every call.
+func (s *server) serveAll(conn thrift.TTransport) {
+	for {
+		s.serve(conn)
+		if s.waiting.Add(1) > maxWaiting {
+			s.waiting.Add(-1)
+			return
+		}
+		select {
+		case conn = <-s.next:
+			s.waiting.Add(-1)
+		case <-s.leaving:
+			return
 		}
 	}
 }
@@ -168,9 +200,11 @@ func (s *server) drop(conn thrift.TTransport) {
 
 // stop waits for every request in flight to be answered, and for all goroutines.
 // Listeners must have been closed before. When ctx ends, calls find their own
-// context ended, and requests that have not arrived in full are given up.
+// context ended, and requests that have not arrived in full are given up. It must
+// be called once.
 func (s *server) stop(ctx context.Context) {
 	defer s.abandon()
+	close(s.leaving)
 	done := make(chan struct{})
 	go func() {
 		s.wg.Wait()
