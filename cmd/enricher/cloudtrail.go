@@ -179,7 +179,7 @@ func (s *trailScan) learn(f cloudtrail.Found) {
 
 // use notes from where credentials were used, once all issued keys are known.
 func (s *trailScan) use(r *cloudtrail.Record) {
-	if fact, ok := cloudtrail.Uses(r, s.table); ok {
+	if fact, ok := cloudtrail.Uses(r); ok {
 		s.uses.Add(fact)
 	}
 }

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/internal/joins"
 	"github.com/stackjoin/stackjoin/internal/metrics"
@@ -28,6 +26,7 @@ type routing struct {
 	facts   *route.Facts
 	meter   *metrics.Enricher
 	log     *slog.Logger
+	known   chan struct{} // closed when the facts were read
 }
 
 // routeConfig is stage 1's part of the cluster, beside that of stage 2.
@@ -44,31 +43,38 @@ func routeConfig(cfg *enricherconf.Config, joined stream.KafkaConfig, log *slog.
 	return k
 }
 
-// run learns the facts, then routes, until ctx ends.
-func (r *routing) run(ctx context.Context) error {
-	known := make(chan struct{})
+// follow learns the facts until ctx ends, and tells when all that were there are known.
+func (r *routing) follow(ctx context.Context) error {
 	r.meter.Learning(true)
-	r.kafka.Monitor = r.meter.Route()
-	group, ctx := errgroup.WithContext(ctx)
 	follower := stream.Follower{
 		Connection: r.kafka.Connection, Topic: r.kafka.Outputs[enrich.Facts], Take: r.learn, Log: r.kafka.Log,
 		Whole: func() {
+			addresses, _ := r.facts.Owners.Size()
+			r.log.Info("facts read, joining begins", "addresses", addresses, "stated", r.facts.Trail().Len(), "uses", r.facts.Uses().Len())
 			r.meter.Learning(false)
-			close(known)
+			close(r.known)
 		},
 	}
-	group.Go(func() error { return follower.Run(ctx) })
-	group.Go(func() error {
+	return follower.Run(ctx)
+}
+
+// after has a stage begin when the facts are known: what it tells rests on them.
+func (r *routing) after(next stage) stage {
+	return func(ctx context.Context) error {
 		select {
-		case <-known:
+		case <-r.known:
+			return next(ctx)
 		case <-ctx.Done():
 			return nil
 		}
-		addresses, _ := r.facts.Owners.Size()
-		r.log.Info("facts read, routing begins", "addresses", addresses)
-		return stream.RunKafka(ctx, r.kafka, r.cfg.Members(), stream.Job{Build: r.build, Observe: r.meter.Observe, Log: r.kafka.Log})
-	})
-	return group.Wait()
+	}
+}
+
+// run routes until ctx ends.
+func (r *routing) run(ctx context.Context) error {
+	kafka := r.kafka
+	kafka.Monitor = r.meter.Route()
+	return stream.RunKafka(ctx, kafka, r.cfg.Members(), stream.Job{Build: r.build, Observe: r.meter.Observe, Log: kafka.Log})
 }
 
 // learn takes a fact in. One that was deleted is known until the next start.

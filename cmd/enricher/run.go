@@ -152,12 +152,12 @@ func fromKafka(ctx context.Context, p *parts, kafka stream.KafkaConfig) ([]stage
 		return stages, nil
 	}
 	first := routing{
-		cfg: p.cfg, kafka: routeConfig(p.cfg, kafka, p.log), builder: p.builder, facts: facts, meter: p.meter, log: p.log,
+		cfg: p.cfg, kafka: routeConfig(p.cfg, kafka, p.log), builder: p.builder, facts: facts, meter: p.meter, log: p.log, known: make(chan struct{}),
 	}
 	if err := stream.CheckKafka(ctx, first.kafka); err != nil {
 		return nil, err
 	}
-	return append(stages, first.run), nil
+	return []stage{first.follow, first.after(first.run), first.after(stages[0])}, nil
 }
 
 // facts are those that stage 1 learns, and that rows are joined with where there is
@@ -170,7 +170,7 @@ func (p *parts) facts() *route.Facts {
 	}
 	if len(p.cfg.Inputs.CloudTrail) > 0 {
 		known := p.cfg.Cloud()
-		known.Facts = facts.Trail()
+		known.Facts, known.Uses, known.Apart = facts.Trail(), facts.Uses(), true
 		p.builder.Trail(&joins.Trail{Cloud: known})
 	}
 	return facts
@@ -198,6 +198,7 @@ func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig
 	if len(cfg.Inputs.Routed()) > 0 {
 		side = cfg.SideTopic()
 		inputs = append(inputs[:len(inputs):len(inputs)], side)
+		outputs[enrich.Sides] = side // to the partition of an instance's id
 		outputs[enrich.Facts] = cfg.FactsTopic()
 	}
 	if len(cfg.Inputs.CloudTrail) > 0 {

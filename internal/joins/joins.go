@@ -36,7 +36,7 @@ type Builder struct {
 // Trail is what is known of CloudTrail before the first row.
 type Trail struct {
 	Cloud cloud.Config
-	// Sides are records of instances' credentials, for the partition that is built.
+	// Sides are records of instances' credentials, for the one partition of a scan.
 	Sides []enrich.Side
 }
 
@@ -70,7 +70,7 @@ func (b *Builder) Build(name string, number int32, state func(operator string) e
 	if len(b.cfg.Inputs.Routed()) > 0 {
 		first = []enrich.Operator{owner.New(b.cfg.Group, number, state("owner")), flow.New(b.cfg.Flow(), state("flow"))}
 	}
-	return b.pipeline(name, first, state)
+	return b.pipeline(name, number, first, state)
 }
 
 // Route returns the pipeline of one partition of what does not come keyed by hosts. It
@@ -100,7 +100,7 @@ func (b *Builder) Alone(name string, state func(operator string) enrich.State) (
 	}
 	sockets := b.cfg.Flow()
 	sockets.Keep = ages
-	p, err := b.pipeline(name, []enrich.Operator{owner.New(b.cfg.Group, 0, state("owner")), flow.New(sockets, state("flow")), router}, state)
+	p, err := b.pipeline(name, 0, []enrich.Operator{owner.New(b.cfg.Group, 0, state("owner")), flow.New(sockets, state("flow")), router}, state)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (b *Builder) Alone(name string, state func(operator string) enrich.State) (
 // ages is longer than any file goes back.
 const ages = 100 * 365 * 24 * time.Hour
 
-func (b *Builder) pipeline(name string, first []enrich.Operator, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
+func (b *Builder) pipeline(name string, number int32, first []enrich.Operator, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
 	lost, err := enrich.ReadPartial(state("pipeline"))
 	if err != nil {
 		return nil, err
@@ -128,7 +128,9 @@ func (b *Builder) pipeline(name string, first []enrich.Operator, state func(oper
 	}
 	operators := append(first, process.New(b.cfg.Process(), state("process")), dns.New(b.cfg.DNS(), state("dns")))
 	if b.trail != nil {
-		clouds := cloud.New(b.trail.Cloud, state("cloud"))
+		joined := b.trail.Cloud
+		joined.Group, joined.Partition = b.cfg.Group, number
+		clouds := cloud.New(joined, state("cloud"))
 		for i := range b.trail.Sides {
 			if err := clouds.OnSide(&b.trail.Sides[i], nil); err != nil {
 				return nil, fmt.Errorf("CloudTrail's record at %s: %w", b.trail.Sides[i].Position, err)

@@ -36,6 +36,12 @@ type Idler interface {
 	OnIdle(out *Out) error
 }
 
+// Sealer is an Operator that keeps some of what it was told in memory until Seal puts
+// it into its State, before a commit.
+type Sealer interface {
+	Seal() error
+}
+
 // Answerer is an Operator that takes something from events it also answers for. Its
 // Answer gives such an event, which it has taken before, its answer of today and
 // keeps nothing. An Operator without it is asked by OnEvent.

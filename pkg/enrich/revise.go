@@ -146,6 +146,13 @@ func (p *Pipeline) oldest() *pending {
 // Seal writes to the state what is kept in memory between commits. It is called
 // after the last record of a transaction and before its commit.
 func (p *Pipeline) Seal() error {
+	for _, op := range p.operators {
+		if s, ok := op.(Sealer); ok {
+			if err := s.Seal(); err != nil {
+				return err
+			}
+		}
+	}
 	if p.guard != nil {
 		if err := p.guard.Flush(); err != nil {
 			return fmt.Errorf("the books of what came: %w", err)

@@ -36,6 +36,9 @@ const (
 	SideRow        SideKind = "row"        // a record of osquery's, not keyed by its host
 	SideSensor     SideKind = "sensor"     // one record of a network sensor
 	SideCloudTrail SideKind = "cloudtrail" // one record of CloudTrail
+	SideCall       SideKind = "call"       // what the join asks of one, to its host
+	SideUse        SideKind = "use"        // how an instance's key was used, to whoever owns the instance's id
+	SideHost       SideKind = "host"       // what an instance's host says of it, to the same
 )
 
 // SchemaSide is the schema of the envelope.

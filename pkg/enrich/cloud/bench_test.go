@@ -86,7 +86,7 @@ func BenchmarkRecords(b *testing.B) {
 		for _, f := range cloudtrail.Extract(nil, r) {
 			facts.Add(f)
 		}
-		if f, ok := cloudtrail.Uses(r, facts); ok {
+		if f, ok := cloudtrail.Uses(r); ok {
 			uses.Add(f)
 		}
 		var s cloudtrail.Summary

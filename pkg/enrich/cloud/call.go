@@ -54,9 +54,11 @@ type call struct {
 	// Records are where it was read, and of data events the first of them.
 	Records []recordAt `json:"records"`
 
-	// Told is what was told of it last, and Revision the next one's number.
+	// Told is what was told of it last, Revision the next one's number, and Counted what
+	// of it counts for its key.
 	Told     string `json:"told,omitempty"`
 	Revision int64  `json:"revision,omitempty"`
+	Counted  Status `json:"counted,omitempty"`
 	dirty    bool
 }
 

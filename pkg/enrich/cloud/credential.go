@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -46,6 +47,7 @@ type credential struct {
 	ToldCount int64     `json:"told_count,omitempty"`
 	Revision  int64     `json:"revision,omitempty"`
 	judged    time.Time // what its Last was when it was judged
+	quiet     int       // how often nothing was new of it
 }
 
 func (k *credential) name() string { return k.Key + "|" + k.Address }
@@ -76,23 +78,36 @@ func credentialOf(r *cloudtrail.Record, h cloudtrail.Host, at enrich.Position) *
 	return k
 }
 
-// add takes in another use. What it comes to does not depend on the order.
-func (k *credential) add(o *credential) {
+// add takes in another use, and tells whether that may change what is thought of it.
+// What it comes to does not depend on the order.
+func (k *credential) add(o *credential) (news bool) {
 	k.Count += o.Count
-	if o.First.Before(k.First) {
+	if c := o.First.Compare(k.First); c < 0 || c == 0 && o.Region < k.Region {
+		news = c < 0
 		k.First, k.Region = o.First, o.Region
 	}
 	if o.Last.After(k.Last) {
 		k.Last = o.Last
 	}
+	calls, buckets := len(k.Calls), len(k.Buckets)
 	k.Calls, k.Buckets = merged(k.Calls, o.Calls), merged(k.Buckets, o.Buckets)
+	news = news || len(k.Calls) != calls || len(k.Buckets) != buckets || o.Console && !k.Console || o.Agent && !k.Agent
 	k.Console, k.Agent = k.Console || o.Console, k.Agent || o.Agent
-	if o.EndpointOwner > k.EndpointOwner || k.Endpoint == "" {
-		k.Endpoint, k.EndpointOwner = o.Endpoint, o.EndpointOwner
+	if cmp.Or(cmp.Compare(o.EndpointOwner, k.EndpointOwner), cmp.Compare(o.Endpoint, k.Endpoint)) > 0 {
+		k.Endpoint, k.EndpointOwner, news = o.Endpoint, o.EndpointOwner, true
 	}
-	k.Records = append(k.Records, o.Records...)
-	slices.SortFunc(k.Records, func(a, b recordAt) int { return byTime(a.At, b.At, a.ID, b.ID) })
-	k.Records = k.Records[:min(len(k.Records), maxEvidence)]
+	k.note(o.Records)
+	return news
+}
+
+// note keeps where the first of its records were read.
+func (k *credential) note(more []recordAt) {
+	for _, r := range more {
+		i, _ := slices.BinarySearchFunc(k.Records, r, func(a, b recordAt) int { return byTime(a.At, b.At, a.ID, b.ID) })
+		if i < maxEvidence {
+			k.Records = slices.Insert(k.Records, i, r)[:min(len(k.Records)+1, maxEvidence)]
+		}
+	}
 }
 
 // merged adds texts to a sorted list, which is bounded.
@@ -114,8 +129,8 @@ type verdict struct {
 
 // judge says whether a key was used elsewhere, by all that is known today.
 func (o *Operator) judge(h *host, k *credential) verdict {
-	own, known := o.addresses(k)
-	if own[k.Address] || o.cfg.Labels.trusts(k.Address) || o.shared(k) {
+	own, known := o.addresses(h, k)
+	if own[k.Address] || o.cfg.Labels.trusts(k.Address) || o.shared(h, k) {
 		return verdict{}
 	}
 	private := privateAddress(k.Address)
@@ -123,7 +138,7 @@ func (o *Operator) judge(h *host, k *credential) verdict {
 	if private && !foreign && (k.Endpoint == "" || !known) {
 		return verdict{} // an address of a network that is not known here
 	}
-	first := o.firstAddress(k.Instance)
+	first := o.firstAddress(h, k.Instance)
 	if !known && (first == "" || first == k.Address) && !foreign {
 		return verdict{} // the only address that it was ever seen at
 	}
@@ -131,7 +146,7 @@ func (o *Operator) judge(h *host, k *credential) verdict {
 	switch {
 	case foreign:
 		v.raise("It came through a VPC endpoint of another account, " + k.EndpointOwner + ".")
-	case known && o.usedInside(k, own):
+	case known && o.usedInside(h, k, own):
 		v.raise("The same key was used from the instance itself.")
 	case known:
 		v.because("The instance's own addresses are known, and it is none of them.")
@@ -141,7 +156,7 @@ func (o *Operator) judge(h *host, k *credential) verdict {
 	if k.Console {
 		v.raise("A session of the console was made of it.")
 	}
-	o.weighProcesses(h, k, &v)
+	weighProcesses(h.words[k.name()], &v)
 	for _, bucket := range k.Buckets {
 		if l := o.cfg.Labels.Of(LabelBucket, bucket); l != nil && l.Has(Sensitive) {
 			v.severity = above(v.severity)
@@ -169,35 +184,34 @@ func above(s finding.Severity) finding.Severity {
 	return finding.Critical
 }
 
-// weighProcesses takes account of what the host's processes did. That none was seen
-// counts only once the host's clock has passed the calls.
-func (o *Operator) weighProcesses(h *host, k *credential, v *verdict) {
-	attributed, unseen := 0, 0
-	for _, c := range h.calls {
-		if c.Key != k.Key || c.Source != k.Address || !h.passed(c, o.cfg.Hold) {
-			continue
-		}
-		switch status, _ := rank(c, h.around(c), h.mountList()); status {
-		case Attributed:
-			attributed++
-		case Unseen:
-			unseen++
-		}
-	}
+// weighProcesses takes account of what the host's processes did.
+func weighProcesses(t *tally, v *verdict) {
 	switch {
-	case attributed > 0:
+	case t == nil:
+	case t.Attributed > 0:
 		v.severity = finding.Low
 		v.because("A process of the host fits the calls, so that it may be a way out that is not known.")
-	case unseen > 0:
+	case t.Unseen > 0:
 		v.severity = above(v.severity)
 		v.because("No process of the host was seen that could have made them.")
 	}
 }
 
+// facts and uses are what is known of a subject, on which what is told of h then rests.
+func (o *Operator) facts(h *host, kind cloudtrail.FactKind, name string) []*cloudtrail.Fact {
+	o.asked(h, kind, name)
+	return o.cfg.Facts.Of(kind, name)
+}
+
+func (o *Operator) uses(h *host, name string) []*cloudtrail.Fact {
+	o.asked(h, cloudtrail.FactUse, name)
+	return o.cfg.Uses.Of(cloudtrail.FactUse, name)
+}
+
 // addresses are those that the key's instance calls from. known tells whether one of
 // them is public and was its own by then, without which nothing is outside for certain:
 // no record tells the address that EC2 gives an instance by itself.
-func (o *Operator) addresses(k *credential) (own map[string]bool, known bool) {
+func (o *Operator) addresses(h *host, k *credential) (own map[string]bool, known bool) {
 	own = map[string]bool{}
 	since := func(at time.Time) func(address string) {
 		return func(address string) {
@@ -207,7 +221,7 @@ func (o *Operator) addresses(k *credential) (own map[string]bool, known bool) {
 			}
 		}
 	}
-	for _, f := range o.cfg.Facts.Of(cloudtrail.FactAddress, k.Instance) {
+	for _, f := range o.facts(h, cloudtrail.FactAddress, k.Instance) {
 		if f.Interface == nil || f.Interface.Instance != k.Instance {
 			continue
 		}
@@ -215,27 +229,44 @@ func (o *Operator) addresses(k *credential) (own map[string]bool, known bool) {
 		add(f.Interface.PrivateIP)
 		add(f.Interface.PublicIP)
 		if f.Interface.PublicIP == "" && f.Interface.Allocation != "" {
-			o.allocated(f.Interface.Allocation, add)
+			o.allocated(h, f.Interface.Allocation, add)
 		}
 	}
-	if launch, _ := o.cfg.Facts.Launch(k.Instance, k.Account); launch != nil && launch.Launch != nil {
+	if launch := o.launch(h, k.Instance, k.Account); launch != nil {
 		since(launch.Time)(launch.Launch.PrivateIP)
-		for _, f := range o.cfg.Facts.Of(cloudtrail.FactAddress, launch.Launch.VPC) {
+		for _, f := range o.facts(h, cloudtrail.FactAddress, launch.Launch.VPC) {
 			add := since(f.Time)
 			add(f.Interface.PublicIP)
-			o.allocated(f.Interface.Allocation, add)
+			o.allocated(h, f.Interface.Allocation, add)
 		}
 	}
-	for _, f := range o.cfg.Uses.Of(cloudtrail.FactUse, k.Instance) {
-		if f.Use != nil && f.Use.Agent && f.Use.Instance == k.Instance {
+	for _, f := range o.uses(h, k.Instance) {
+		if f.Use != nil && f.Use.Agent && o.usedBy(h, f) == k.Instance {
 			since(f.Time)(f.Use.Address)
 		}
 	}
 	return own, known
 }
 
-func (o *Operator) allocated(allocation string, add func(string)) {
-	for _, f := range o.cfg.Facts.Of(cloudtrail.FactAddress, allocation) {
+// launch is the record of an instance's launch, nil where none with its details is known.
+func (o *Operator) launch(h *host, instance, account string) *cloudtrail.Fact {
+	o.asked(h, cloudtrail.FactLaunch, instance)
+	if f, _ := o.cfg.Facts.Launch(instance, account); f != nil && f.Launch != nil {
+		return f
+	}
+	return nil
+}
+
+// usedBy is the instance whose credentials a use is of.
+func (o *Operator) usedBy(h *host, f *cloudtrail.Fact) string {
+	if f.Use != nil && f.Use.Named != "" {
+		o.asked(h, cloudtrail.FactIssuedKey, f.Subject)
+	}
+	return o.cfg.Facts.UsedBy(f)
+}
+
+func (o *Operator) allocated(h *host, allocation string, add func(string)) {
+	for _, f := range o.facts(h, cloudtrail.FactAddress, allocation) {
 		if f.Interface != nil && f.Interface.Allocation == allocation {
 			add(f.Interface.PublicIP)
 		}
@@ -243,37 +274,39 @@ func (o *Operator) allocated(allocation string, add func(string)) {
 }
 
 // shared tells an address that several instances of the key's network called from
-// within days: its way out.
-func (o *Operator) shared(k *credential) bool {
-	network := o.network(k.Instance, k.Account)
+// within days: its way out. That it is does not change when more do.
+func (o *Operator) shared(h *host, k *credential) bool {
+	network := o.network(h, k.Instance, k.Account)
 	users := map[string]bool{}
 	for _, f := range o.cfg.Uses.Of(cloudtrail.FactUse, k.Address) {
-		if f.Use == nil || f.Use.Address != k.Address || f.Use.Instance == "" || f.Time.Sub(k.First).Abs() > sharedWithin {
+		if f.Use == nil || f.Use.Address != k.Address || f.Time.Sub(k.First).Abs() > sharedWithin {
 			continue
 		}
-		if !users[f.Use.Instance] && o.network(f.Use.Instance, f.Account) == network {
-			users[f.Use.Instance] = true
+		user := o.usedBy(h, f)
+		if user != "" && !users[user] && o.network(h, user, f.Account) == network {
+			users[user] = true
 		}
 		if len(users) >= sharedBy {
 			return true
 		}
 	}
+	o.asked(h, cloudtrail.FactUse, k.Address)
 	return false
 }
 
 // network is the VPC that an instance was launched in, or its account where no record
 // of the launch was seen.
-func (o *Operator) network(instance, account string) string {
-	if launch, _ := o.cfg.Facts.Launch(instance, account); launch != nil && launch.Launch != nil && launch.Launch.VPC != "" {
+func (o *Operator) network(h *host, instance, account string) string {
+	if launch := o.launch(h, instance, account); launch != nil && launch.Launch.VPC != "" {
 		return launch.Launch.VPC
 	}
 	return account
 }
 
 // firstAddress is the public address that an instance's credentials were first seen at.
-func (o *Operator) firstAddress(instance string) string {
-	for _, f := range o.cfg.Uses.Of(cloudtrail.FactUse, instance) { // the earliest first
-		if f.Use != nil && f.Use.Instance == instance && !privateAddress(f.Use.Address) {
+func (o *Operator) firstAddress(h *host, instance string) string {
+	for _, f := range o.uses(h, instance) { // the earliest first
+		if f.Use != nil && o.usedBy(h, f) == instance && !privateAddress(f.Use.Address) {
 			return f.Use.Address
 		}
 	}
@@ -281,8 +314,8 @@ func (o *Operator) firstAddress(instance string) string {
 }
 
 // usedInside tells whether the same key was used from the instance's own address, too.
-func (o *Operator) usedInside(k *credential, own map[string]bool) bool {
-	return slices.ContainsFunc(o.cfg.Uses.Of(cloudtrail.FactUse, k.Key), func(f *cloudtrail.Fact) bool { return f.Use != nil && own[f.Use.Address] })
+func (o *Operator) usedInside(h *host, k *credential, own map[string]bool) bool {
+	return slices.ContainsFunc(o.uses(h, k.Key), func(f *cloudtrail.Fact) bool { return f.Use != nil && own[f.Use.Address] })
 }
 
 func privateAddress(text string) bool {
@@ -307,11 +340,7 @@ func (o *Operator) finding(h *host, k *credential, v verdict) *finding.Finding {
 		f.Status, f.Severity = finding.Retracted, finding.Info
 		f.Reason = fmt.Sprintf("The address %s is one that instance %s calls from, as is known now.", k.Address, k.Instance)
 	}
-	if h.record.Sensor {
-		f.Host, f.HostName = h.id, h.record.Name
-	} else {
-		f.NoSensor = true
-	}
+	f.Host, f.HostName, f.NoSensor = h.record.Is, h.record.IsNamed, h.record.Is == ""
 	f.Cloud = encode(machine{Provider: "aws", Account: only(k.Account), Region: k.Region, Instance: only(k.Instance)})
 	var labelled []Labelled
 	labelled = o.cfg.Labels.add(labelled, LabelAccount, k.Account)

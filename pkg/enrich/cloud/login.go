@@ -188,7 +188,7 @@ func (h *host) tried(l *enrich.Login) (prints []string) {
 func (o *Operator) bySourceAddress(l *enrich.Login) (found []behind) {
 	roots := map[string]bool{}
 	for _, f := range o.cfg.Uses.Of(cloudtrail.FactUse, l.Remote) {
-		if f.Use == nil || f.Use.Address != l.Remote || f.Use.Instance != "" || f.Time.Sub(l.Start).Abs() > sourceWithin {
+		if f.Use == nil || f.Use.Address != l.Remote || o.cfg.Facts.UsedBy(f) != "" || f.Time.Sub(l.Start).Abs() > sourceWithin {
 			continue
 		}
 		chain := o.cfg.Facts.ChainOf(f.Actor)

@@ -2,27 +2,31 @@ package cloud
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 )
 
-// Side is the kind of the side records that an Operator takes: one record of
-// CloudTrail, as JSON, of an instance's credentials. Its host is the instance's, or
-// where no host is known to be it the instance's id.
-const Side = "cloudtrail"
+// Side is the kind of the side records that hold a whole record of CloudTrail, of an
+// instance's credentials. Its host is the instance's, or where no host is known to be it
+// the instance's id.
+const Side = enrich.SideCloudTrail
 
 // Config is what an Operator works with. A zero number means its default.
 type Config struct {
 	// Facts are what CloudTrail states, Uses (cloudtrail.Uses) from where credentials
 	// were used. Without Uses the Operator notes those of the records that it sees:
-	// then nothing is told of a login by its address, and an address is known to be
-	// shared among the partition's hosts alone.
+	// then nothing is told of a login by its address.
 	Facts, Uses *cloudtrail.Table
 	Labels      *Labels
+	// Apart says that a host's rows come in another partition than what is told of its
+	// instance's keys, which is that of the instance's id. What processes say of calls
+	// then goes there as a side record.
+	// Group and Partition name who says which instance a host is.
+	Apart     bool
+	Group     string
+	Partition int32
 	// Hold is how long by its host's clock a call waits for rows that tell of its
 	// process, Lateness how long a record of CloudTrail may be under way.
 	Hold, Lateness time.Duration
@@ -45,15 +49,23 @@ const (
 // maxUses bounds the uses that one Operator notes.
 const maxUses = 1 << 16
 
-// Operator joins one partition's hosts with the cloud. It implements enrich.Operator
-// and enrich.Finisher. It stands behind the joins that answer an event's process,
-// session and names.
+// Operator joins one partition's hosts with the cloud. It implements enrich.Operator,
+// enrich.Idler, enrich.Sealer and enrich.Finisher. It stands behind the joins that
+// answer an event's process, session and names.
+//
+// Two things are kept apart, under hosts of their own: what rows and calls tell of a
+// host, under the host; and from where an instance's keys were used, under the
+// instance's id, so that a finding has one owner whether or not a host is known.
 type Operator struct {
 	cfg   Config
 	state enrich.State
 	hosts map[enrich.Host]*host
 	// notes tells that the Operator itself keeps cfg.Uses.
 	notes bool
+	// changed is what is not in the State yet.
+	changed changed
+	// again is what of the keys' uses is to be judged again, and when.
+	again again
 	// evicted counts what the bounds pushed out, counted what of that was told.
 	evicted, counted int64
 }
@@ -80,10 +92,11 @@ func New(cfg Config, state enrich.State) *Operator {
 	if cfg.Facts == nil {
 		cfg.Facts = cloudtrail.NewTable(1)
 	}
-	o := &Operator{cfg: cfg, state: state, hosts: map[enrich.Host]*host{}}
+	o := &Operator{cfg: cfg, state: state, hosts: map[enrich.Host]*host{}, changed: newChanged(), again: newAgain()}
 	if cfg.Uses == nil {
 		o.notes, o.cfg.Uses = true, cloudtrail.NewTable(maxUses)
 	}
+	o.again.facts, o.again.uses = o.cfg.Facts.Changes(), o.cfg.Uses.Changes()
 	return o
 }
 
@@ -159,18 +172,18 @@ func (o *Operator) identify(h *host, at time.Time) error {
 	return o.adopt(h)
 }
 
-// adopt takes over what was kept under the instance's id, while no host was known to
-// be it.
+// adopt takes over the calls that were kept under the instance's id, while no host was
+// known to be it.
 func (o *Operator) adopt(h *host) error {
+	if o.cfg.Apart {
+		return nil // whoever routes them keeps them
+	}
+	if err := o.hear(&word{Instance: h.now.Instance, Host: h.id, Name: h.record.Name}); err != nil {
+		return err
+	}
 	orphan, err := o.host(enrich.Host(h.now.Instance))
 	if err != nil || orphan == h {
 		return err
-	}
-	if orphan.record.Is != h.id {
-		orphan.record.Is = h.id
-		if err := o.putRecord(orphan); err != nil {
-			return err
-		}
 	}
 	for len(orphan.calls) > 0 {
 		c := orphan.calls[0]
@@ -181,74 +194,112 @@ func (o *Operator) adopt(h *host) error {
 			return err
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(orphan.credentials)) {
-		k := orphan.credentials[name]
-		delete(orphan.credentials, name)
-		if err := o.drop(orphan, keyed(credentialKey, name)); err != nil {
-			return err
-		}
-		if err := o.addCredential(h, k); err != nil {
-			return err
-		}
-	}
-	clear(orphan.unsure)
 	return nil
 }
 
-// OnSide takes a record of CloudTrail. With a nil out nothing is told before the host's
-// clock moves or Finish.
+// OnSide takes a record of CloudTrail or what was made of one. With a nil out nothing is
+// told before the host's clock moves or Finish.
 func (o *Operator) OnSide(r *enrich.Side, out *enrich.Out) error {
-	if r.Kind != Side || r.Host == "" {
+	if r.Host == "" {
 		return nil
 	}
-	record, err := cloudtrail.Parse(r.Value)
-	if err != nil {
-		o.evicted++ // whoever routed it has read it before
-		return nil  //nolint:nilerr // one record that is none must not stop the partition
+	switch r.Kind {
+	case Side:
+		record, err := cloudtrail.Parse(r.Value)
+		if err != nil {
+			o.evicted++ // whoever routed it has read it before
+			return nil  //nolint:nilerr // one record that is none must not stop the partition
+		}
+		return o.take(r.Host, record, r.Position, out)
+	case enrich.SideCall:
+		c, err := readCall(r)
+		if err != nil {
+			o.evicted++
+			return nil //nolint:nilerr // the same
+		}
+		return o.takeCall(r.Host, c, out)
+	case enrich.SideUse:
+		k, err := readUse(r)
+		if err != nil {
+			o.evicted++
+			return nil //nolint:nilerr // the same
+		}
+		o.passed(r.Appended)
+		return o.takeUse(k, out)
+	case enrich.SideHost:
+		w, err := readWord(r)
+		if err != nil {
+			o.evicted++
+			return nil //nolint:nilerr // the same
+		}
+		return o.hear(w)
 	}
-	return o.take(r.Host, record, r.Position, out)
+	return nil
 }
 
+// take takes a whole record apart.
 func (o *Operator) take(id enrich.Host, r *cloudtrail.Record, at enrich.Position, out *enrich.Out) error {
-	h, err := o.host(id)
-	if err == nil && h.record.Is != "" {
-		h, err = o.host(h.record.Is)
-	}
-	if err != nil {
-		return err
-	}
 	instance := o.cfg.Facts.Host(r)
 	if k := credentialOf(r, instance, at); k != nil {
 		if o.notes {
 			o.cfg.Uses.Add(k.use())
 		}
-		if err := o.addCredential(h, k); err != nil {
+		if err := o.takeUse(k, out); err != nil {
 			return err
 		}
 	}
 	if c := callOf(r, instance, at); c != nil {
-		if err := o.addCall(h, c); err != nil {
-			return err
-		}
+		return o.takeCall(id, c, out)
 	}
-	if out == nil {
-		return nil
-	}
-	return o.tell(h, false, out)
+	return nil
 }
 
-func (o *Operator) addCredential(h *host, k *credential) error {
+// takeCall takes a call in under its host, or under the instance's id until a host is
+// known to be it.
+func (o *Operator) takeCall(id enrich.Host, c *call, out *enrich.Out) error {
+	h, err := o.host(id)
+	if err == nil && !o.cfg.Apart && h.record.Is != "" {
+		h, err = o.host(h.record.Is)
+	}
+	if err != nil {
+		return err
+	}
+	if err := o.addCall(h, c); err != nil || out == nil {
+		return err
+	}
+	return o.tell(h, out)
+}
+
+// takeUse takes the use of a key in, under the id of its instance.
+func (o *Operator) takeUse(k *credential, out *enrich.Out) error {
+	h, err := o.host(enrich.Host(k.Instance))
+	if err != nil {
+		return err
+	}
+	o.addCredential(h, k)
+	if out == nil || o.cfg.Apart { // there it is told when nothing else has to be done
+		return nil
+	}
+	return o.tellUses(h, false, out)
+}
+
+func (o *Operator) addCredential(h *host, k *credential) {
+	news := true
 	if known := h.credentials[k.name()]; known != nil {
-		known.add(k)
+		news = known.add(k)
 		k = known
 	} else {
 		h.credentials[k.name()] = k
 		h.doubt() // of one key, each address says something of the others
 	}
-	if k.Last.Sub(k.judged).Abs() >= tellAgain { // what only counts on can wait
+	k.quiet = 0
+	if news || k.Told != "" && (o.cfg.Apart || k.Last.Sub(k.judged).Abs() >= tellAgain) { // what only counts on can wait
 		h.unsure[k.name()] = true
 	}
-	return o.put(h, keyed(credentialKey, k.name()), k)
+	if len(h.unsure) > 0 {
+		o.again.due[h.id] = true
+	}
+	o.changed.credentials[k] = h
 }
 
 // OnTime tells what the host's clock has passed, and forgets what no record of
@@ -259,16 +310,18 @@ func (o *Operator) OnTime(id enrich.Host, now time.Time, out *enrich.Out) error 
 		return err
 	}
 	h.record.Clock = now
-	if !now.Before(h.judgeAt) { // facts may have come
-		h.judgeAt = now.Add(resolveEvery)
-		h.doubt()
+	if !now.Before(h.recordAt) {
+		h.recordAt = now.Add(resolveEvery)
 		if h.busy() {
 			if err := o.putRecord(h); err != nil {
 				return err
 			}
 		}
 	}
-	if err := o.tell(h, false, out); err != nil || now.Before(h.record.SweepAt) {
+	if err := o.introduce(h, out); err != nil {
+		return err
+	}
+	if err := o.tell(h, out); err != nil || now.Before(h.record.SweepAt) {
 		return err
 	}
 	h.record.SweepAt = now.Add(sweepEvery)
@@ -276,6 +329,23 @@ func (o *Operator) OnTime(id enrich.Host, now time.Time, out *enrich.Out) error 
 		return err
 	}
 	return o.putRecord(h)
+}
+
+// tell tells what of a host's calls is answered, and of its instance's keys where that
+// is this partition's.
+func (o *Operator) tell(h *host, out *enrich.Out) error {
+	if err := o.tellCalls(h, false, out); err != nil || o.cfg.Apart || h.now.Instance == "" {
+		return err
+	}
+	keys, err := o.host(enrich.Host(h.now.Instance))
+	if err != nil {
+		return err
+	}
+	if !h.record.Clock.Before(h.judgeAt) {
+		h.judgeAt = h.record.Clock.Add(resolveEvery)
+		keys.doubt()
+	}
+	return o.tellUses(keys, false, out)
 }
 
 // sweepEvery is how often old things are looked for, by the host's clock.
@@ -294,34 +364,57 @@ func (o *Operator) sweep(h *host, now time.Time) error {
 			return err
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(h.credentials)) {
-		if k := h.credentials[name]; k.Last.Before(now.Add(-sharedWithin)) {
-			delete(h.credentials, name)
-			delete(h.unsure, name)
-			if err := o.drop(h, keyed(credentialKey, name)); err != nil {
-				return err
-			}
-		}
+	if o.cfg.Apart || h.now.Instance == "" {
+		return o.sweepWords(h, now)
 	}
-	return nil
+	keys, err := o.host(enrich.Host(h.now.Instance))
+	if err != nil {
+		return err
+	}
+	if err := o.sweepUses(keys, now); err != nil {
+		return err
+	}
+	return o.sweepWords(h, now)
 }
 
 // Finish implements enrich.Finisher: it tells what waits for clocks that have stopped,
 // and of instances without a host.
 func (o *Operator) Finish(out *enrich.Out) error {
-	var all []enrich.Host
-	if err := o.state.Hosts(func(id enrich.Host) error { all = append(all, id); return nil }); err != nil {
-		return fmt.Errorf("cloud: %w", err)
+	all, err := o.everyone()
+	if err != nil {
+		return err
 	}
 	for _, id := range all {
 		h, err := o.host(id)
 		if err != nil {
 			return err
 		}
-		h.doubt()
-		if err := o.tell(h, true, out); err != nil {
+		if err := o.tellCalls(h, true, out); err != nil {
 			return err
 		}
 	}
-	return nil
+	for _, id := range all {
+		h, err := o.host(id)
+		if err != nil {
+			return err
+		}
+		if !o.cfg.Apart { // there it is known what is to be judged again
+			h.doubt()
+		}
+		if err := o.tellUses(h, true, out); err != nil {
+			return err
+		}
+	}
+	return o.Seal()
+}
+
+// everyone are the hosts and instances of which something is kept, in order.
+func (o *Operator) everyone() (all []enrich.Host, err error) {
+	if err := o.Seal(); err != nil {
+		return nil, err
+	}
+	if err := o.state.Hosts(func(id enrich.Host) error { all = append(all, id); return nil }); err != nil {
+		return nil, fmt.Errorf("cloud: %w", err)
+	}
+	return all, nil
 }

@@ -3,6 +3,7 @@ package cloud_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -27,11 +28,25 @@ type restless struct {
 
 func (r *restless) anew() *cloud.Operator { return cloud.New(r.cfg, r.state) }
 
-func (r *restless) OnEvent(e *enrich.Event, out *enrich.Out) error { return r.anew().OnEvent(e, out) }
-func (r *restless) OnSide(s *enrich.Side, out *enrich.Out) error   { return r.anew().OnSide(s, out) }
-func (r *restless) Finish(out *enrich.Out) error                   { return r.anew().Finish(out) }
+func (r *restless) do(step func(*cloud.Operator) error) error {
+	o := r.anew()
+	return errors.Join(step(o), o.Seal())
+}
+
+func (r *restless) OnEvent(e *enrich.Event, out *enrich.Out) error {
+	return r.do(func(o *cloud.Operator) error { return o.OnEvent(e, out) })
+}
+
+func (r *restless) OnSide(s *enrich.Side, out *enrich.Out) error {
+	return r.do(func(o *cloud.Operator) error { return o.OnSide(s, out) })
+}
+
+func (r *restless) Finish(out *enrich.Out) error {
+	return r.do(func(o *cloud.Operator) error { return o.Finish(out) })
+}
+
 func (r *restless) OnTime(h enrich.Host, now time.Time, out *enrich.Out) error {
-	return r.anew().OnTime(h, now, out)
+	return r.do(func(o *cloud.Operator) error { return o.OnTime(h, now, out) })
 }
 
 // What is told does not depend on what is in memory.
@@ -105,7 +120,7 @@ func TestAFindingIsTakenBackWhenTheAddressTurnsOutToBeItsOwn(t *testing.T) {
 		for _, f := range cloudtrail.Extract(nil, r) {
 			facts.Add(f)
 		}
-		if f, ok := cloudtrail.Uses(r, facts); ok {
+		if f, ok := cloudtrail.Uses(r); ok {
 			uses.Add(f)
 		}
 		if err := o.OnSide(sideOf(r, instance), &out); err != nil {
@@ -214,4 +229,79 @@ func FuzzSide(f *testing.F) {
 			schematest.Validate(t, r.Schema, r.Value)
 		}
 	})
+}
+
+// apart are a record's use as stage 1 sends it.
+func apart(t *testing.T, r *cloudtrail.Record, facts *cloudtrail.Table) *enrich.Side {
+	t.Helper()
+	h := facts.Host(r)
+	value := cloud.UseOf(r, h)
+	if value == nil {
+		t.Fatalf("%s is no use", r.ID())
+	}
+	return &enrich.Side{Host: enrich.Host(h.ID), Kind: enrich.SideUse, Time: r.Time, Value: value, Position: enrich.Position{Topic: "cloudtrail"}}
+}
+
+// Where facts come beside the records, one that comes later takes a finding back: that
+// the address is the instance's, and that others of its network call from there. What
+// rests on nothing new is not told again.
+func TestAFactThatComesLaterTakesAFindingBack(t *testing.T) {
+	for name, late := range map[string]func(facts, uses *cloudtrail.Table){
+		"owned": func(facts, _ *cloudtrail.Table) {
+			for _, r := range []*cloudtrail.Record{
+				parsed(t, map[string]any{"responseElements.publicIp": "192.0.2.66"}, "allocate", "", 200), parsed(t, nil, "associate", "", 270),
+			} {
+				for _, f := range cloudtrail.Extract(nil, r) {
+					facts.Add(f)
+				}
+			}
+		},
+		"shared": func(facts, uses *cloudtrail.Table) {
+			for i, instance := range []string{"i-0000000000000000b", "i-0000000000000000c"} {
+				for _, f := range cloudtrail.Extract(nil, parsed(t, map[string]any{"responseElements.instancesSet.items.0.instanceId": instance}, "run", instance, 180)) {
+					facts.Add(f)
+				}
+				f, _ := cloudtrail.Uses(parsed(t, map[string]any{
+					"sourceIPAddress": "192.0.2.66", "userIdentity.principalId": "AROA5FLZVX4OAEXAMPLE:" + instance, "userIdentity.accessKeyId": fmt.Sprintf("ASIA%d00000000EXAMPLE", i),
+				}, "get", instance, 305))
+				uses.Add(f)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			facts, uses := cloudtrail.NewTable(0), cloudtrail.NewTable(0)
+			for _, f := range cloudtrail.Extract(nil, parsed(t, nil, "run", "", 180)) {
+				facts.Add(f)
+			}
+			o := cloud.New(cloud.Config{Facts: facts, Uses: uses, Apart: true}, state.NewMemory())
+			var out enrich.Out
+			idle := func(n int) {
+				t.Helper()
+				for range n {
+					if err := o.OnIdle(&out); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			idle(1)
+			for _, r := range []*cloudtrail.Record{
+				parsed(t, nil, "get", "first", 240), parsed(t, map[string]any{"sourceIPAddress": "192.0.2.66"}, "get", "other", 300),
+			} {
+				f, _ := cloudtrail.Uses(r)
+				uses.Add(f)
+				if err := o.OnSide(apart(t, r, facts), &out); err != nil {
+					t.Fatal(err)
+				}
+			}
+			idle(10)
+			if status, _, told := last(t, &out); status != "open" || told != 1 {
+				t.Fatalf("%s, told %d times", status, told)
+			}
+			late(facts, uses)
+			idle(10)
+			if status, _, told := last(t, &out); status != "retracted" || told != 2 {
+				t.Errorf("%s, told %d times", status, told)
+			}
+		})
+	}
 }

@@ -17,6 +17,7 @@ const (
 	sightingKey   = 's' // + time, event id
 	mountKey      = 'm' // + path
 	credentialKey = 'k' // + access key, address
+	wordKey       = 'w' // + access key, address
 )
 
 // host is what is known of one host, decoded. All of it is in the State too, but for
@@ -29,11 +30,15 @@ type host struct {
 	seen        []*sighting
 	mounts      map[string]*mount
 	credentials map[string]*credential
+	// words are what was counted of the processes behind calls, by key and address: of
+	// the host's own, and of an instance what its host says.
+	words map[string]*tally
 	// dirty counts the calls that something new may answer, and unsure are the
 	// credentials to be judged; all of them are again at judgeAt by the host's clock.
-	dirty   int
-	unsure  map[string]bool
-	judgeAt time.Time
+	// The record is kept again at recordAt.
+	dirty             int
+	unsure            map[string]bool
+	judgeAt, recordAt time.Time
 
 	// now is the instance that it is, as was found at resolved; cloud and labelled are
 	// what is told of it, and logins what was found of its logins since.
@@ -53,19 +58,21 @@ type record struct {
 	Addresses []string  `json:"addresses,omitempty"`
 	Clock     time.Time `json:"clock,omitzero"`
 	SweepAt   time.Time `json:"sweep_at,omitzero"`
-	// Is, of what is kept under an instance's id, is the host that it is.
-	Is enrich.Host `json:"is,omitempty"`
+	// Known is the instance that the host said it is, and by which name.
+	Known string `json:"known,omitempty"`
+	// Is, of what is kept under an instance's id, is the host that it is, and IsNamed
+	// its name.
+	Is      enrich.Host `json:"is,omitempty"`
+	IsNamed string      `json:"is_named,omitempty"`
 }
 
 func (o *Operator) host(id enrich.Host) (*host, error) {
 	if h := o.hosts[id]; h != nil {
 		return h, nil
 	}
-	if len(o.hosts) >= o.cfg.MaxCached {
-		clear(o.hosts) // the State has all of it
-	}
 	h := &host{
-		id: id, mounts: map[string]*mount{}, credentials: map[string]*credential{}, unsure: map[string]bool{}, logins: map[string][]byte{},
+		id: id, mounts: map[string]*mount{}, credentials: map[string]*credential{}, words: map[string]*tally{}, unsure: map[string]bool{},
+		logins: map[string][]byte{},
 	}
 	err := o.state.Scan(id, nil, func(key, value []byte) error { return h.load(key, value) })
 	if err != nil {
@@ -99,6 +106,10 @@ func (h *host) load(key, value []byte) (err error) {
 		m := &mount{}
 		err = json.Unmarshal(value, m)
 		h.mounts[m.Path] = m
+	case wordKey:
+		t := &tally{}
+		err = json.Unmarshal(value, t)
+		h.words[t.name()] = t
 	case credentialKey:
 		k := &credential{}
 		err = json.Unmarshal(value, k)
@@ -159,10 +170,39 @@ func (o *Operator) drop(h *host, key []byte) error {
 
 func (o *Operator) putRecord(h *host) error { return o.put(h, []byte{recordKey}, &h.record) }
 
-// putCall keeps a call. It stands at the minute of data events, whose first moment may
-// still move.
-func (o *Operator) putCall(h *host, c *call) error { return o.put(h, c.place(), c) }
+// changed is what is to be put into the State before the next commit: what comes often
+// for one thing is put once.
+type changed struct {
+	calls       map[*call]*host
+	credentials map[*credential]*host
+}
 
+func newChanged() changed {
+	return changed{map[*call]*host{}, map[*credential]*host{}}
+}
+
+// Seal implements enrich.Sealer.
+func (o *Operator) Seal() error {
+	for c, h := range o.changed.calls {
+		if err := o.put(h, c.place(), c); err != nil {
+			return err
+		}
+	}
+	for k, h := range o.changed.credentials {
+		if err := o.put(h, keyed(credentialKey, k.name()), k); err != nil {
+			return err
+		}
+	}
+	clear(o.changed.calls)
+	clear(o.changed.credentials)
+	if len(o.hosts) > o.cfg.MaxCached {
+		clear(o.hosts) // the State has all of it
+	}
+	return nil
+}
+
+// place is a call's key: that of data events stands at their minute, since their first
+// moment may still move.
 func (c *call) place() []byte { return timed(callKey, c.at(), c.ID) }
 
 // at is the time that a call stands at.
@@ -186,8 +226,9 @@ func (o *Operator) addCall(h *host, c *call) error {
 		h.calls = slices.Insert(h.calls, i, c)
 	}
 	h.ask(c)
-	if err := o.putCall(h, c); err != nil || len(h.calls) <= o.cfg.MaxCalls {
-		return err
+	o.changed.calls[c] = h
+	if len(h.calls) <= o.cfg.MaxCalls {
+		return nil
 	}
 	o.evicted++
 	return o.dropCall(h, 0)
@@ -197,6 +238,7 @@ func (o *Operator) dropCall(h *host, i int) error {
 	c := h.calls[i]
 	h.calls = slices.Delete(h.calls, i, i+1)
 	h.asked(c)
+	delete(o.changed.calls, c)
 	return o.drop(h, c.place())
 }
 

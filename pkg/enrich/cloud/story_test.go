@@ -71,7 +71,7 @@ func telling(t testing.TB, s *story.Story, all []*cloudtrail.Record) *teller {
 	}
 	p := &teller{}
 	for i, r := range all {
-		if f, ok := cloudtrail.Uses(r, facts); ok {
+		if f, ok := cloudtrail.Uses(r); ok {
 			uses.Add(f)
 		}
 		if h := facts.Host(r); h.ID != "" && h.Proof != cloudtrail.ProofSessionName {

@@ -23,7 +23,7 @@ type Host struct {
 
 // Host finds the instance behind a call, and its launch.
 func (t *Table) Host(r *Record) (h Host) {
-	h.ID, h.Proof = t.instance(r)
+	h.ID, h.Proof = t.Instance(r)
 	if h.ID != "" && h.Proof != ProofSessionName {
 		h.launch(t, r.Account())
 	}
@@ -44,17 +44,18 @@ func (h *Host) launch(t *Table, account string) {
 	}
 }
 
-// instance is the one behind a call, with what facts add to what the record proves.
-func (t *Table) instance(r *Record) (id string, proof InstanceProof) {
+// Instance is the one behind a call, with what facts add to what the record proves;
+// empty for calls of no instance's.
+func (t *Table) Instance(r *Record) (id string, proof InstanceProof) {
 	id, proof = r.Identity.Instance()
-	if proof == ProofSessionName && t.issuedTo(r.Identity.AccessKeyID, id) {
+	if proof == ProofSessionName && t.IssuedTo(r.Identity.AccessKeyID, id) {
 		proof = ProofIssued
 	}
 	return id, proof
 }
 
-// issuedTo tells that EC2 was seen to issue the key for the instance.
-func (t *Table) issuedTo(key, instance string) bool {
+// IssuedTo tells that EC2 was seen to issue the key for the instance.
+func (t *Table) IssuedTo(key, instance string) bool {
 	for _, f := range t.of(FactIssuedKey, key) {
 		if f.Key != nil && f.Key.Instance == instance && f.Actor.Service == "ec2.amazonaws.com" {
 			return true

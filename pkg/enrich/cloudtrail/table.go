@@ -21,14 +21,19 @@ type Table struct {
 
 	mu      sync.RWMutex
 	facts   map[string]*entry
-	subject map[subject][]*Fact
+	subject map[Subject][]*Fact
 	oldest  ages
 	evicted int64
+	// recent are the subjects of the facts that came last, the newest where changes
+	// points to: a ring.
+	recent  []Subject
+	changes uint64
 }
 
-type subject struct {
-	kind FactKind
-	name string
+// Subject is what facts of a kind are about.
+type Subject struct {
+	Kind FactKind
+	Name string
 }
 
 // entry is a fact with its key and its place in the heap of ages.
@@ -43,7 +48,7 @@ func NewTable(limit int) *Table {
 	if limit <= 0 {
 		limit = DefaultFacts
 	}
-	return &Table{max: limit, facts: map[string]*entry{}, subject: map[subject][]*Fact{}}
+	return &Table{max: limit, facts: map[string]*entry{}, subject: map[Subject][]*Fact{}}
 }
 
 // Len is the number of facts held, Evicted that of those forgotten for want of room:
@@ -77,10 +82,11 @@ func (t *Table) Add(f Fact) {
 	e := &entry{fact: &f, key: key}
 	t.facts[key] = e
 	for _, name := range names(&f) {
-		at := subject{f.Kind, name}
+		at := Subject{f.Kind, name}
 		list := t.subject[at] // others may be reading it
 		i, _ := slices.BinarySearchFunc(list, &f, compare)
 		t.subject[at] = slices.Concat(list[:i], []*Fact{&f}, list[i:])
+		t.note(at)
 	}
 	heap.Push(&t.oldest, e)
 	if len(t.facts) > t.max {
@@ -89,11 +95,20 @@ func (t *Table) Add(f Fact) {
 	}
 }
 
+func (t *Table) note(about Subject) {
+	if len(t.recent) < maxRecent {
+		t.recent = append(t.recent, about)
+	} else {
+		t.recent[t.changes%maxRecent] = about
+	}
+	t.changes++
+}
+
 func (t *Table) drop(e *entry) {
 	delete(t.facts, e.key)
 	heap.Remove(&t.oldest, e.place)
 	for _, name := range names(e.fact) {
-		at := subject{e.fact.Kind, name}
+		at := Subject{e.fact.Kind, name}
 		list := slices.DeleteFunc(slices.Clone(t.subject[at]), func(f *Fact) bool { return f == e.fact })
 		if len(list) == 0 {
 			delete(t.subject, at)
@@ -115,7 +130,7 @@ func names(f *Fact) []string {
 	case f.Kind == FactAgent && f.Agent != nil:
 		all[1], all[2] = f.Agent.Computer, f.Agent.IP
 	case f.Kind == FactUse && f.Use != nil:
-		all[1], all[2] = f.Use.Address, f.Use.Instance
+		all[1], all[2], all[3] = f.Use.Address, f.Use.Instance, f.Use.Named
 	}
 	used := all[:1]
 	for _, name := range all[1:] {
@@ -124,6 +139,31 @@ func names(f *Fact) []string {
 		}
 	}
 	return used
+}
+
+// maxRecent is how many changes a Table remembers.
+const maxRecent = 1 << 13
+
+// Since returns what the facts are about that came since mark, which an earlier call
+// returned as next; whole is false where there were more than are remembered. The first
+// mark is 0.
+func (t *Table) Since(mark uint64) (about []Subject, next uint64, whole bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.changes-mark > maxRecent {
+		return nil, t.changes, false
+	}
+	for ; mark < t.changes; mark++ {
+		about = append(about, t.recent[mark%maxRecent])
+	}
+	return about, t.changes, true
+}
+
+// Changes grows with each fact that is new.
+func (t *Table) Changes() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.changes
 }
 
 // Of returns the facts of a kind about a subject, the earliest first. An address is
@@ -140,7 +180,7 @@ func (t *Table) of(kind FactKind, name string) []*Fact {
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.subject[subject{kind, name}]
+	return t.subject[Subject{kind, name}]
 }
 
 // compare orders facts by time, then by what they say: no two different facts are

@@ -4,33 +4,35 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
 )
 
 // Facts is what a process knows of hosts and of the cloud. It is safe for concurrent
-// use.
+// use once Locate and Label have been called.
 type Facts struct {
 	Owners *owner.Table
 
-	mu       sync.Mutex
-	trail    *cloudtrail.Table
-	enricher cloudtrail.Enricher
+	trail, uses *cloudtrail.Table
+	enricher    cloudtrail.Enricher
 }
 
 // NewFacts returns no facts; reputation, which may be nil, is asked about the addresses
 // of API calls.
 func NewFacts(reputation cloudtrail.Reputation) *Facts {
-	table := cloudtrail.NewTable(0)
-	return &Facts{Owners: owner.NewTable(), trail: table, enricher: cloudtrail.Enricher{Facts: table, Reputation: reputation}}
+	trail := cloudtrail.NewTable(0)
+	return &Facts{
+		Owners: owner.NewTable(), trail: trail, uses: cloudtrail.NewTable(0),
+		enricher: cloudtrail.Enricher{Facts: trail, Reputation: reputation},
+	}
 }
 
-// Locate has the addresses of API calls located. It is called before the Facts are
-// used.
+// Locate has the addresses of API calls located.
 func (f *Facts) Locate(places cloudtrail.Geo) { f.enricher.Geo = places }
+
+// Label has records told with what owners call things.
+func (f *Facts) Label(l cloudtrail.Labels) { f.enricher.Labels = l }
 
 // Learn takes a fact as its topic has it.
 func (f *Facts) Learn(value []byte) error {
@@ -46,34 +48,24 @@ func (f *Facts) Learn(value []byte) error {
 	if err := json.Unmarshal(value, &stated); err != nil {
 		return fmt.Errorf("facts: %w", err)
 	}
-	f.state([]cloudtrail.Fact{stated})
+	f.state(stated)
 	return nil
 }
 
 // state takes in what a CloudTrail record states.
-func (f *Facts) state(all []cloudtrail.Fact) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, fact := range all {
+func (f *Facts) state(fact cloudtrail.Fact) {
+	if fact.Kind == cloudtrail.FactUse {
+		f.uses.Add(fact)
+	} else {
 		f.trail.Add(fact)
 	}
 }
 
-// enrich writes a CloudTrail record with what is known of it, and tells whose instance
-// made the call, empty where that is not proved.
-func (f *Facts) enrich(r *cloudtrail.Record, at cloudtrail.Place, now time.Time) (line []byte, instance string, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	line, _, err = f.enricher.Append(nil, r, at, now)
-	if host := f.trail.Host(r); host.Proof != cloudtrail.ProofSessionName {
-		instance = host.ID
-	}
-	return line, instance, err
-}
-
-// Trail are the facts that CloudTrail states.
+// Trail are the facts that CloudTrail states, Uses those of credentials' use.
 func (f *Facts) Trail() *cloudtrail.Table { return f.trail }
 
-// Label has records told with what owners call things. It is called before the first
-// record.
-func (f *Facts) Label(l cloudtrail.Labels) { f.enricher.Labels = l }
+// Uses are from where credentials were used.
+func (f *Facts) Uses() *cloudtrail.Table { return f.uses }
+
+// changes grows with each fact.
+func (f *Facts) changes() uint64 { return f.trail.Changes() + f.Owners.Changes() }

@@ -14,8 +14,8 @@ import (
 
 // Keys of the state, all under the empty host: "k", the time until which a record is
 // kept in 8 bytes, 8 bytes of a hash of what it is, and whose it may be: "a" and an
-// address, or "i" and an instance. The value is the record's envelope, for the host
-// nobody.
+// address, "i" and an instance, or "k", an access key, a zero byte and an instance. The
+// value is the record's envelope, for the host nobody.
 const (
 	keptKey = "k"
 	whoAt   = 1 + 8 + 8
@@ -38,6 +38,7 @@ type entry struct {
 
 func addressOf(addr netip.Addr) string  { return "a" + addr.String() }
 func instanceOf(instance string) string { return "i" + instance }
+func keyOf(key, instance string) string { return "k" + key + "\x00" + instance }
 func (e entry) until() (t time.Time) {
 	return time.Unix(0, int64(binary.BigEndian.Uint64([]byte(e.key[1:9])))).UTC()
 }
@@ -58,19 +59,22 @@ func (r *Router) load() error {
 	}))
 }
 
-// keep keeps a record until it is known whose it is.
-func (r *Router) keep(who string, s *enrich.Side) error {
+// keep keeps a record until it is known whose it is, for as long as wait.
+func (r *Router) keep(who string, s *enrich.Side, wait time.Duration) error {
 	s.Host = nobody
 	value, err := s.Append(nil)
 	if err != nil {
 		return wrap(err)
 	}
 	end := byte('o')
-	if s.Responder {
+	switch {
+	case s.Responder:
 		end = 'r'
+	case s.Kind == enrich.SideUse:
+		end = 'u'
 	}
 	sum := sha256.Sum256(append([]byte(s.Source), end))
-	key := binary.BigEndian.AppendUint64([]byte(keptKey), uint64(r.clock(s).Add(r.cfg.Wait).UnixNano()))
+	key := binary.BigEndian.AppendUint64([]byte(keptKey), uint64(r.clock(s).Add(wait).UnixNano()))
 	key = append(append(key, sum[:8]...), who...)
 	e := entry{string(key), weight(string(key), len(value))}
 	if r.kept.bytes+e.bytes > r.cfg.MaxBytes {
@@ -95,7 +99,7 @@ const lookEvery = time.Minute
 
 // OnIdle sends what was kept and has a host now, and gives up what waited too long.
 func (r *Router) OnIdle(out *enrich.Out) error {
-	changes := r.facts.Owners.Changes()
+	changes := r.facts.changes()
 	due := r.now.Sub(r.kept.looked) >= lookEvery
 	if len(r.kept.by) == 0 || changes == r.kept.changes && !due {
 		return nil
@@ -146,6 +150,9 @@ func (r *Router) knows(who string) bool {
 		_, known := r.facts.Owners.Instance(id)
 		return known
 	}
+	if key, instance, ok := issue(who); ok {
+		return r.facts.trail.IssuedTo(key, instance)
+	}
 	addr, err := netip.ParseAddr(who[1:])
 	return err == nil && r.facts.Owners.Knows(addr)
 }
@@ -160,12 +167,24 @@ func (r *Router) resolve(who string, e entry, out *enrich.Out) (sent bool, err e
 	if err != nil {
 		return false, wrap(err)
 	}
+	if _, instance, ok := issue(who); ok { // which is known
+		r.count[found]++
+		return true, r.proven(instance, s, out)
+	}
 	owners := r.ownersOf(who, s.Time)
 	if len(owners) == 0 {
 		return false, nil
 	}
 	r.count[found]++
 	return true, r.deliver(s, owners, out)
+}
+
+// issue is the key and instance of what waits for the key's issue.
+func issue(who string) (key, instance string, ok bool) {
+	if rest, of := strings.CutPrefix(who, "k"); of {
+		return strings.Cut(rest, "\x00")
+	}
+	return "", "", false
 }
 
 func (r *Router) ownersOf(who string, at time.Time) []owner.Place {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
@@ -45,7 +46,11 @@ type Router struct {
 	now   time.Time // the partition's, when its newest record was appended
 	kept  kept
 	seen  *seen
+	used  *used
 	count map[string]int64 // since Count was last called
+
+	enricher cloudtrail.Enricher
+	line     []byte
 }
 
 // New returns a Router over what state holds.
@@ -56,7 +61,7 @@ func New(cfg Config, facts *Facts, state enrich.State) (*Router, error) {
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = DefaultMaxBytes
 	}
-	r := &Router{cfg: cfg, facts: facts, state: state, seen: newSeen(state), count: map[string]int64{}}
+	r := &Router{cfg: cfg, facts: facts, state: state, seen: newSeen(state), used: &used{state: state}, count: map[string]int64{}, enricher: facts.enricher}
 	return r, r.load()
 }
 
@@ -77,6 +82,7 @@ const (
 	unknown  = "unknown"   // its host was not known within the window
 	noRoom   = "no_room"   // too much was kept
 	copies   = "duplicate" // of a CloudTrail record
+	toKey    = "key"       // of an instance's key, to the partition of the instance's id
 	rekeyed  = "rekeyed"   // a row of osquery's, to its host's partition
 	hostless = "hostless"  // a row that does not say which host it is from
 )
@@ -146,12 +152,12 @@ func (r *Router) OnEvent(e *enrich.Event, out *enrich.Out) error {
 		ours = ours || len(owners) > 0 || private(end.addr)
 	}
 	if hasOrigin && r.waits(origin, ours, e.Time) {
-		if err := r.keep(addressOf(origin), r.side(e, false)); err != nil {
+		if err := r.keep(addressOf(origin), r.side(e, false), r.cfg.Wait); err != nil {
 			return err
 		}
 	}
 	if hasResponder && r.waits(responder, ours, e.Time) {
-		return r.keep(addressOf(responder), r.side(e, true))
+		return r.keep(addressOf(responder), r.side(e, true), r.cfg.Wait)
 	}
 	return nil
 }

@@ -203,12 +203,12 @@ func TestAPICallsAreToldOnceAndGoToTheProvedHost(t *testing.T) {
 	w := newWorld(t, route.Config{})
 	w.learn(&owner.Fact{Kind: owner.HostInstance, Host: "aa", Partition: 2, Instance: "i-0123456789abcdef0"})
 	one, two := fmt.Sprintf(call, "1", issued), fmt.Sprintf(call, "2", "")
-	w.want(w.take("cloudtrail", `{"Records":[`+one+`,`+two+`]}`, 1), "cloudtrail", "cloudtrail", "cloudtrail->aa/2")
+	w.want(w.take("cloudtrail", `{"Records":[`+one+`,`+two+`]}`, 1), "call->aa/2", "cloudtrail", "cloudtrail")
 	w.restart()
 	w.want(w.take("cloudtrail", one, 2))
 	w.want(w.take("cloudtrail", `{"Records":[`+two+`,`, 2), "deadletter")
 	w.take("cloudtrail", fmt.Sprintf(call, "3", issued), 2+25*3600)
-	w.want(w.take("cloudtrail", one, 3+25*3600), "cloudtrail", "cloudtrail->aa/2")
+	w.want(w.take("cloudtrail", one, 3+25*3600), "call->aa/2", "cloudtrail")
 	if w.counts["duplicate"] != 2 {
 		t.Errorf("%v", w.counts)
 	}
@@ -224,4 +224,49 @@ func TestAPICallsStateFacts(t *testing.T) {
 	if !slices.Contains(got, "facts") {
 		t.Errorf("%q", got)
 	}
+}
+
+const issueOfKey = `{"eventVersion":"1.11","eventTime":"2026-11-23T09:00:00Z","eventSource":"sts.amazonaws.com","eventName":"AssumeRole","eventID":"i","recipientAccountId":"111122223333",` +
+	`"userIdentity":{"type":"AWSService","invokedBy":"ec2.amazonaws.com"},"requestParameters":{"roleArn":"arn:aws:iam::111122223333:role/web","roleSessionName":"i-0123456789abcdef0"},` +
+	`"responseElements":{"credentials":{"accessKeyId":"ASIAI44QH8DHBEXAMPLE","expiration":"Nov 23, 2026, 3:00:00 PM"}}}`
+
+// A session that is only named like an instance counts once EC2 is known to have issued
+// its key, also after a restart, and only for a while.
+func TestACallWaitsForTheIssueOfItsKey(t *testing.T) {
+	named := strings.Replace(fmt.Sprintf(call, "1", `,"accessKeyId":"ASIAI44QH8DHBEXAMPLE"`), `"eventName"`, `"sourceIPAddress":"192.0.2.66","eventName"`, 1)
+	w := newWorld(t, route.Config{})
+	w.learn(&owner.Fact{Kind: owner.HostInstance, Host: "aa", Partition: 2, Instance: "i-0123456789abcdef0"})
+	w.want(w.take("cloudtrail", named, 1), "cloudtrail", "facts")
+	w.want(w.idle())
+	w.restart()
+	w.want(w.take("cloudtrail", issueOfKey, 2), "cloudtrail", "facts", "facts")
+	w.want(w.idle(), "call->aa/2", "use->i-0123456789abcdef0/-1")
+	w.want(w.idle())
+
+	w = newWorld(t, route.Config{})
+	w.take("cloudtrail", named, 1)
+	w.take("sensor", `{"_path":"files","ts":1}`, 7*3600)
+	w.want(w.idle())
+	if w.take("cloudtrail", issueOfKey, 7*3600+1); w.counts["unknown"] != 2 {
+		t.Errorf("%v", w.counts)
+	}
+	w.want(w.idle())
+}
+
+// The use of a key from an address is stated once a day, unless an earlier one comes,
+// and taken back after two weeks.
+func TestAUseIsStatedOnceADay(t *testing.T) {
+	use := func(id, time string) string {
+		text := strings.Replace(fmt.Sprintf(call, id, `,"accessKeyId":"ASIAI44QH8DHBEXAMPLE"`), `"eventName"`, `"sourceIPAddress":"192.0.2.66","eventName"`, 1)
+		return strings.Replace(text, "2026-11-23T10:00:00Z", time, 1)
+	}
+	w := newWorld(t, route.Config{})
+	w.want(w.take("cloudtrail", use("1", "2026-11-23T10:00:00Z"), 1), "cloudtrail", "facts")
+	w.want(w.take("cloudtrail", use("2", "2026-11-23T11:00:00Z"), 1), "cloudtrail")
+	w.want(w.take("cloudtrail", use("3", "2026-11-23T09:00:00Z"), 1), "cloudtrail", "facts")
+	w.restart()
+	w.want(w.take("cloudtrail", use("4", "2026-11-23T09:30:00Z"), 1), "cloudtrail")
+	w.want(w.take("cloudtrail", use("5", "2026-11-24T09:30:00Z"), 1), "cloudtrail", "facts")
+	w.want(w.take("cloudtrail", use("6", "2026-12-09T09:30:00Z"), 15*24*3600), "cloudtrail", "facts", "facts", "facts")
+	w.want(w.take("cloudtrail", use("7", "2026-12-09T09:40:00Z"), 15*24*3600), "cloudtrail")
 }

@@ -4,17 +4,16 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/stackjoin/stackjoin/internal/compact"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloud"
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
-
-// writer is what stage 1 calls itself in the keys of facts.
-const writer = "route"
 
 // trail takes a message of CloudTrail's: what its records state becomes facts, each
 // record is told once, and goes to the host whose credentials made the call.
@@ -31,7 +30,8 @@ func (r *Router) trail(in *enrich.Input, out *enrich.Out) error {
 }
 
 func (r *Router) call(in *enrich.Input, f *cloudtrail.Found, out *enrich.Out) error {
-	copied, err := r.seen.before(f.Record.ID(), r.now)
+	id := f.Record.ID()
+	copied, err := r.seen.before(id, r.now)
 	if err != nil {
 		return err
 	}
@@ -39,40 +39,164 @@ func (r *Router) call(in *enrich.Input, f *cloudtrail.Found, out *enrich.Out) er
 		r.count[copies]++
 		return nil
 	}
-	if err := r.states(f.Record, out); err != nil {
+	if err := r.states(in, f.Record, out); err != nil {
 		return err
 	}
 	place := cloudtrail.Place{Position: in.Position, Number: f.Number, Appended: in.Appended}
-	line, instance, err := r.facts.enrich(f.Record, place, time.Now())
+	r.line, _, err = r.enricher.Append(r.line[:0], f.Record, place, time.Now())
 	if err != nil {
-		return fmt.Errorf("record %s: %w", f.Record.ID(), err)
+		return fmt.Errorf("record %s: %w", id, err)
 	}
-	id := f.Record.ID()
-	out.Add(enrich.Output{Stream: enrich.CloudTrail, Key: []byte(id), Value: line, ID: id, Kind: string(event.API), Schema: cloudtrail.SchemaEnriched})
-	if instance == "" {
+	out.Add(enrich.Output{
+		Stream: enrich.CloudTrail, Key: []byte(id), Value: out.Copy(r.line), ID: id, Kind: string(event.API), Schema: cloudtrail.SchemaEnriched,
+	})
+	return r.ofInstance(in, f.Record, out)
+}
+
+// ofInstance sends what is asked of a call of an instance's credentials to its host, and
+// where its key was used to whoever owns the instance's id. What only the session's name
+// proves waits until EC2 is known to have issued the key.
+func (r *Router) ofInstance(in *enrich.Input, record *cloudtrail.Record, out *enrich.Out) error {
+	var h cloudtrail.Host
+	if h.ID, h.Proof = r.facts.trail.Instance(record); h.ID == "" {
 		return nil
 	}
-	s := &enrich.Side{
-		Kind: enrich.SideCloudTrail, Time: f.Record.Time, Value: line, Source: id, Position: in.Position, Appended: in.Appended,
+	waits := h.Proof == cloudtrail.ProofSessionName
+	if waits {
+		if record.Identity.AccessKeyID == "" {
+			return nil
+		}
+		h.Proof = cloudtrail.ProofIssued
+	}
+	s := enrich.Side{Time: record.Time, Source: record.ID(), Position: in.Position, Appended: in.Appended}
+	for _, part := range []struct {
+		kind  enrich.SideKind
+		value []byte
+	}{{enrich.SideUse, cloud.UseOf(record, h)}, {enrich.SideCall, cloud.CallOf(record, h)}} {
+		if part.value == nil {
+			continue
+		}
+		one := s
+		one.Kind, one.Value = part.kind, part.value
+		var err error
+		if waits {
+			err = r.keep(keyOf(record.Identity.AccessKeyID, h.ID), &one, copiesFor/4)
+		} else {
+			err = r.proven(h.ID, &one, out)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// proven sends what is of an instance's credentials where it belongs.
+func (r *Router) proven(instance string, s *enrich.Side, out *enrich.Out) error {
+	if s.Kind == enrich.SideUse {
+		s.Host = enrich.Host(instance)
+		r.count[toKey]++
+		return send(s, enrich.ByKey, out)
 	}
 	if p, ok := r.facts.Owners.Instance(instance); ok {
 		return r.deliver(s, []owner.Place{p}, out)
 	}
-	return r.keep(instanceOf(instance), s)
+	return r.keep(instanceOf(instance), s, r.cfg.Wait)
 }
 
 // states writes the facts that a record states.
-func (r *Router) states(record *cloudtrail.Record, out *enrich.Out) error {
-	facts := cloudtrail.Extract(nil, record)
-	for i := range facts {
-		value, err := json.Marshal(&facts[i])
-		if err != nil {
-			return fmt.Errorf("fact of %s: %w", record.ID(), err)
+func (r *Router) states(in *enrich.Input, record *cloudtrail.Record, out *enrich.Out) error {
+	for _, f := range cloudtrail.Extract(nil, record) {
+		if err := r.fact(f, f.CompactionKey(writer), out); err != nil {
+			return err
 		}
-		key := facts[i].CompactionKey(writer)
-		out.Add(enrich.Output{Stream: enrich.Facts, Key: []byte(key), Value: value, ID: key, Kind: string(facts[i].Kind), Schema: owner.SchemaFact})
 	}
-	r.facts.state(facts) // the next record may rest on it
+	f, ok := cloudtrail.Uses(record)
+	if !ok {
+		return nil
+	}
+	key := f.CompactionKey(writer + "-" + strconv.Itoa(int(in.Position.Partition))) // others may state the same
+	news, err := r.used.news(key, f.Time, r.now, out)
+	if err != nil || !news {
+		return err
+	}
+	return r.fact(f, key, out)
+}
+
+// writer is what stage 1 calls itself in the keys of facts.
+const writer = "route"
+
+func (r *Router) fact(f cloudtrail.Fact, key string, out *enrich.Out) error {
+	value, err := json.Marshal(&f)
+	if err != nil {
+		return fmt.Errorf("fact %s: %w", key, err)
+	}
+	out.Add(enrich.Output{Stream: enrich.Facts, Key: []byte(key), Value: value, ID: key, Kind: string(f.Kind), Schema: owner.SchemaFact})
+	r.facts.state(f) // the next record may rest on it
+	return nil
+}
+
+// used knows which uses of credentials were stated: "u" and the fact's key, with the
+// use's time, the earliest of a day, and when that was stated.
+type used struct {
+	state   enrich.State
+	sweepAt time.Time
+}
+
+const (
+	usedKey    = "u"
+	usedFormat = 1
+	// usesFor is how long a use is a fact after it was stated, by the broker's time:
+	// twice as long as keys are judged by it.
+	usesFor = 14 * 24 * time.Hour
+)
+
+// news tells that a use is to be stated: none of its day was, or a later one.
+func (u *used) news(key string, at, now time.Time, out *enrich.Out) (bool, error) {
+	own := append([]byte(usedKey), key...)
+	value, err := u.state.Get("", own)
+	if err != nil {
+		return false, wrap(err)
+	}
+	if value != nil {
+		r := compact.NewReader(value)
+		r.Format(usedFormat)
+		if was := r.Time(); r.Err() != nil || !at.Before(was) {
+			return false, wrap(r.Err())
+		}
+	}
+	if err := u.sweep(now, out); err != nil {
+		return false, err
+	}
+	return true, wrap(u.state.Put("", own, compact.Time(compact.Time(compact.Number(nil, usedFormat), at), now)))
+}
+
+// sweep takes back, once a day, what was stated long ago.
+func (u *used) sweep(now time.Time, out *enrich.Out) error {
+	if now.Before(u.sweepAt) {
+		return nil
+	}
+	u.sweepAt = now.Add(24 * time.Hour)
+	var old []string
+	err := u.state.Scan("", []byte(usedKey), func(key, value []byte) error {
+		r := compact.NewReader(value)
+		r.Format(usedFormat)
+		r.Time()
+		if now.Sub(r.Time()) > usesFor {
+			old = append(old, string(key))
+		}
+		return r.Err()
+	})
+	if err != nil {
+		return wrap(err)
+	}
+	for _, key := range old {
+		if err := u.state.Delete("", []byte(key)); err != nil {
+			return wrap(err)
+		}
+		fact := key[len(usedKey):]
+		out.Add(enrich.Output{Stream: enrich.Facts, Key: []byte(fact), ID: fact, Kind: string(cloudtrail.FactUse), Schema: owner.SchemaFact})
+	}
 	return nil
 }
 
