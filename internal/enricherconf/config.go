@@ -43,7 +43,7 @@ type Config struct {
 	Retro        Retro            `yaml:"retro"`
 	Geo          geo.Config       `yaml:"geo"`
 	Findings     Findings         `yaml:"findings"`
-	Suppressions []Suppression    `yaml:"suppressions" doc:"Matches that nobody is to be told of. Their findings are written with the status suppressed."`
+	Suppressions []Suppression    `yaml:"suppressions" doc:"Matches, and uses of instances' keys, that nobody is to be told of. Their findings are written with the status suppressed."`
 	Labels       Labels           `yaml:"labels" doc:"What owners call what they have in the cloud: shown where it is met, and used in the severity of findings (docs/cloudtrail.md)."`
 	Lenses       []Lens           `yaml:"lenses" doc:"What the rows of your own tables and queries mean. The first that fits a row is taken, before those built in."`
 	Ingest       Ingest           `yaml:"ingest"`
@@ -235,7 +235,7 @@ func (c *Config) Route() route.Config {
 
 // Cloud is the bounds of the join of hosts and CloudTrail, and what is labelled.
 func (c *Config) Cloud() cloud.Config {
-	return cloud.Config{Hold: c.Joins.Wait.Std(), Labels: c.Labels.Known()}
+	return cloud.Config{Hold: c.Joins.Wait.Std(), Labels: c.Labels.Known(), Suppressed: c.suppressed()}
 }
 
 // Ledger is what the ledger is told of the hosts.

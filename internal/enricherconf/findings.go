@@ -39,6 +39,7 @@ func (s *Suppression) Validate() (wrong []config.Problem) {
 	}
 	rules := []string{
 		finding.MatchAddress, finding.MatchName, finding.MatchURL, finding.MatchFile, finding.MatchFingerprint, finding.MatchValue,
+		finding.CredentialOutside,
 	}
 	add(s.Host+s.Tag+s.Process+s.User+s.Indicator+s.Feed+s.Rule == "", "", "must say a host, tag, process, user, indicator, feed or rule: it would silence everything")
 	add(s.Rule != "" && !strings.ContainsAny(s.Rule, "*?") && !slices.Contains(rules, s.Rule), "rule", "is none of "+strings.Join(rules, ", "))
@@ -71,4 +72,17 @@ func (c *Config) Policy(partition string) policy.Config {
 		})
 	}
 	return p
+}
+
+// suppressed returns who asked not to be told of a finding that no match made.
+func (c *Config) suppressed() func(rule string, at time.Time, hosts, about []string) string {
+	wishes := c.Policy("").Suppressions
+	return func(rule string, at time.Time, hosts, about []string) string {
+		for i := range wishes {
+			if wishes[i].Covers(rule, at, hosts, about) {
+				return wishes[i].String()
+			}
+		}
+		return ""
+	}
 }

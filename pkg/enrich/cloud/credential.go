@@ -340,6 +340,13 @@ func (o *Operator) finding(h *host, k *credential, v verdict) *finding.Finding {
 		f.Status, f.Severity = finding.Retracted, finding.Info
 		f.Reason = fmt.Sprintf("The address %s is one that instance %s calls from, as is known now.", k.Address, k.Instance)
 	}
+	if v.outside && o.cfg.Suppressed != nil {
+		hosts, about := []string{string(h.record.Is), h.record.IsNamed, k.Instance}, []string{k.Key, k.Address}
+		if wish := o.cfg.Suppressed(f.Rule, k.Last, hosts, about); wish != "" {
+			f.Status = finding.Suppressed
+			f.Reason += " " + wish
+		}
+	}
 	f.Host, f.HostName, f.NoSensor = h.record.Is, h.record.IsNamed, h.record.Is == ""
 	f.Cloud = encode(machine{Provider: "aws", Account: only(k.Account), Region: k.Region, Instance: only(k.Instance)})
 	var labelled []Labelled

@@ -20,6 +20,10 @@ type Config struct {
 	// then nothing is told of a login by its address.
 	Facts, Uses *cloudtrail.Table
 	Labels      *Labels
+	// Suppressed says, in a sentence, who asked not to be told of a rule's finding about
+	// a host of these names and what it is about, the last of which was at that time;
+	// empty for nobody. nil asks nobody.
+	Suppressed func(rule string, at time.Time, hosts, about []string) string
 	// Apart says that a host's rows come in another partition than what is told of its
 	// instance's keys, which is that of the instance's id. What processes say of calls
 	// then goes there as a side record.

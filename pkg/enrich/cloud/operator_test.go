@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,38 @@ func TestAFindingIsTakenBackWhenTheAddressTurnsOutToBeItsOwn(t *testing.T) {
 	}
 	if status, severity, _ := last(t, &out); status != "retracted" || severity != "info" {
 		t.Errorf("%s, %s; want it retracted", status, severity)
+	}
+}
+
+// A wish not to be told is kept in the finding, and ends with the wish.
+func TestAFindingIsSuppressedAsAsked(t *testing.T) {
+	facts, uses := cloudtrail.NewTable(0), cloudtrail.NewTable(0)
+	end := time.Date(2026, 11, 23, 10, 6, 0, 0, time.UTC)
+	o := cloud.New(cloud.Config{Facts: facts, Uses: uses, Suppressed: func(rule string, at time.Time, hosts, about []string) string {
+		if rule == finding.CredentialOutside && slices.Contains(hosts, "i-0317f6c6b66ae9c40") && slices.Contains(about, "192.0.2.66") && at.Before(end) {
+			return "Suppressed for red team."
+		}
+		return ""
+	}}, state.NewMemory())
+	for i, want := range []string{"", "suppressed", "open"} {
+		var out enrich.Out
+		set := map[string]any{"sourceIPAddress": "192.0.2.66"}
+		if i == 0 {
+			set = nil
+		}
+		r := parsed(t, set, "get", fmt.Sprint("g", i), 240+60*i)
+		f, _ := cloudtrail.Uses(r)
+		uses.Add(f)
+		if err := o.OnSide(sideOf(r, "i-0317f6c6b66ae9c40"), &out); err != nil {
+			t.Fatal(err)
+		}
+		if len(out.Outputs) == 0 && want == "" {
+			continue
+		}
+		if len(out.Outputs) != 1 || !strings.Contains(string(out.Outputs[0].Value), `"status":"`+want+`"`) ||
+			strings.Contains(string(out.Outputs[0].Value), "Suppressed for red team.") != (want == "suppressed") {
+			t.Errorf("%d: want %q: %+v", i, want, out.Outputs)
+		}
 	}
 }
 

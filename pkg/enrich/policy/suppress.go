@@ -44,6 +44,13 @@ func (s *Suppression) fits(e *enrich.Event, g *group) bool {
 		meets(s.User, users(e)...)
 }
 
+// Covers tells whether the suppression speaks of a finding that no match made: by its
+// rule, the names of its host, and what it is about. One of a tag, process, user or feed
+// does not. at is when what was found happened last.
+func (s *Suppression) Covers(rule string, at time.Time, hosts, about []string) bool {
+	return at.Before(s.Expires) && s.Tag+s.Process+s.User+s.Feed == "" && meets(s.Rule, rule) && meets(s.Host, hosts...) && meets(s.Indicator, about...)
+}
+
 func meets(pattern string, values ...string) bool {
 	if pattern == "" {
 		return true

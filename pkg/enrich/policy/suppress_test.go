@@ -107,3 +107,21 @@ func TestFindingsOfDaysGoneByAreForgotten(t *testing.T) {
 		t.Errorf("%d records are left: %v", left, err)
 	}
 }
+
+func TestASuppressionCoversFindingsOfOthers(t *testing.T) {
+	s := policy.Suppression{Rule: "credential_*", Host: "i-1*", Indicator: "192.0.2.*", Owner: "o", Expires: start.Add(time.Hour)}
+	covers := func(s policy.Suppression, rule string, at time.Duration) bool {
+		return s.Covers(rule, start.Add(at), []string{"web", "i-12"}, []string{"ASIA1", "192.0.2.66"})
+	}
+	if !covers(s, finding.CredentialOutside, 0) || !covers(policy.Suppression{Host: "web", Expires: s.Expires}, finding.CredentialOutside, 0) {
+		t.Error("not covered")
+	}
+	if covers(s, finding.MatchAddress, 0) || covers(s, finding.CredentialOutside, time.Hour) {
+		t.Error("another rule, or after its end: covered")
+	}
+	for _, other := range []policy.Suppression{{Host: "db"}, {Indicator: "198.51.100.*"}, {Host: "web", Feed: "*"}, {Host: "web", User: "0"}, {Host: "web", Process: "*"}, {Host: "web", Tag: "*"}} {
+		if other.Expires = s.Expires; covers(other, finding.CredentialOutside, 0) {
+			t.Errorf("%+v covers it", other)
+		}
+	}
+}
