@@ -338,3 +338,31 @@ func TestAFactThatComesLaterTakesAFindingBack(t *testing.T) {
 		})
 	}
 }
+
+// Whatever comes by the side topic stops nothing, and is told within its bounds.
+func FuzzDigest(f *testing.F) {
+	facts := cloudtrail.NewTable(0)
+	for _, is := range []string{"get", "scope"} {
+		s := story.Story{Start: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC), CloudTrail: []story.Call{{Is: is}}}
+		r := s.Trail(f, records)[0]
+		f.Add(uint8(0), cloud.UseOf(r, facts.Host(r)))
+		f.Add(uint8(1), cloud.CallOf(r, facts.Host(r)))
+	}
+	f.Add(uint8(2), []byte(`{"instance":"i-0317f6c6b66ae9c40","host":"web-1","name":"web","tally":{"key":"ASIAI44QH8DHBEXAMPLE","address":"192.0.2.66","unseen":2,"last":"2026-11-23T10:00:00Z"}}`))
+	f.Fuzz(func(t *testing.T, kind uint8, text []byte) {
+		kept := state.NewMemory()
+		for range 2 { // the second over what the first put
+			o := cloud.New(cloud.Config{Apart: true}, kept)
+			var out enrich.Out
+			s := &enrich.Side{
+				Host: "i-0317f6c6b66ae9c40", Kind: []enrich.SideKind{enrich.SideUse, enrich.SideCall, enrich.SideHost}[kind%3], Value: text,
+				Appended: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC),
+			}
+			for _, err := range []error{o.OnSide(s, &out), o.OnIdle(&out), o.OnTime(s.Host, s.Appended.Add(time.Hour), &out), o.Seal()} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}

@@ -3,6 +3,7 @@ package cloudtrail
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -216,5 +217,34 @@ func TestSeenRemembersTheLatest(t *testing.T) {
 		if got := s.Before(c.id); got != c.want {
 			t.Errorf("%d: %s seen before: %v", i, c.id, got)
 		}
+	}
+}
+
+// What came since a mark is told once, and that too much came to tell.
+func TestATableTellsWhatIsNew(t *testing.T) {
+	table := NewTable(0)
+	use := func(i int) Fact {
+		return Fact{
+			Kind: FactUse, Subject: fmt.Sprint("key", i), Time: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC), Use: &Use{Address: "192.0.2.66"},
+		}
+	}
+	table.Add(use(1))
+	table.Add(use(1)) // the same is nothing new
+	about, mark, whole := table.Since(0)
+	if want := []Subject{{Kind: FactUse, Name: "key1"}, {Kind: FactUse, Name: "192.0.2.66"}}; !whole || !reflect.DeepEqual(about, want) {
+		t.Errorf("%v, %v", about, whole)
+	}
+	if about, next, whole := table.Since(mark); len(about) != 0 || next != mark || !whole {
+		t.Errorf("%v, %d, %v", about, next, whole)
+	}
+	for i := range 4096 {
+		table.Add(use(2 + i))
+	}
+	if about, _, whole := table.Since(mark); len(about) != 2*4096 || !whole {
+		t.Errorf("%d, %v", len(about), whole)
+	}
+	table.Add(use(5000))
+	if _, next, whole := table.Since(mark); whole || next != table.Changes() {
+		t.Errorf("%d, %v", next, whole)
 	}
 }
