@@ -12,7 +12,7 @@ import (
 )
 
 // forgetter deletes a fact for each row.
-type forgetter struct{ sender }
+type forgetter struct{}
 
 func (forgetter) Route(in *enrich.Input, out *enrich.Out) (bool, error) {
 	out.Add(enrich.Output{Stream: enrich.Facts, Key: in.Key, ID: in.Position.String()})
