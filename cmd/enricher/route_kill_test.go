@@ -52,7 +52,7 @@ func killRouting(t *testing.T, key kmsg.Key, done bool) {
 	const address = "10.0.0.1"
 	s.host("osquery.results", "aa", "aa", address, 5)
 	s.await("g.facts", func(all []linked) bool { return len(all) > 0 })
-	s.hello("aa", address, 6) // to where aa spoke a second before
+	s.helloBy("k", "aa", address, 6) // to where aa spoke a second before
 	s.host("osquery.results", "aa", "aa", address, 6)
 	s.await("osquery.enriched", func(all []linked) bool { return statusOf(all)["aa"] == "attributed" })
 	kill() // the one that follows is to do all of its steps
@@ -73,7 +73,7 @@ func killRouting(t *testing.T, key kmsg.Key, done bool) {
 	victim <- s.process()
 	s.host("osquery.results", "bb", "bb", address, 6)
 	s.send("osquery.results", "bb", row("bb", "interface_addresses", 400, fmt.Sprintf(`"interface":"eth0","address":%q,"mask":"255.0.0.0"`, address)))
-	s.hello("xx", "10.0.0.9", 7)
+	s.helloBy("k", "xx", "10.0.0.9", 7) // in a partition of which something was taken: its owner makes its mark
 	for wait := 0; !killed.Load(); wait++ {
 		if wait > 600 {
 			t.Fatal("nobody was killed: the test shows nothing")

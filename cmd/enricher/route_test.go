@@ -187,7 +187,12 @@ func (s *site) host(topic, name, key, address string, n int) {
 
 // hello sends what a sensor saw of that connection.
 func (s *site) hello(name, address string, n int) {
-	s.send("sensor", fmt.Sprint(rand.IntN(100)), fmt.Sprintf(`{"_path":"ssl","ts":%d.5,"uid":"C-%s-%d","id.orig_h":%q,"id.orig_p":4000,"id.resp_h":"198.51.100.%d","id.resp_p":443,"ja3":"%s-%d"}`,
+	s.helloBy(fmt.Sprint(rand.IntN(100)), name, address, n)
+}
+
+// helloBy is hello with the record's key.
+func (s *site) helloBy(key, name, address string, n int) {
+	s.send("sensor", key, fmt.Sprintf(`{"_path":"ssl","ts":%d.5,"uid":"C-%s-%d","id.orig_h":%q,"id.orig_p":4000,"id.resp_h":"198.51.100.%d","id.resp_p":443,"ja3":"%s-%d"}`,
 		hour+n, name, n, address, n, name, n))
 }
 
