@@ -71,10 +71,10 @@ func (r *routing) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// learn takes a fact in. One that was deleted is known until the next start.
-func (r *routing) learn(_, value []byte) error {
+// learn takes a fact in, or out where it was deleted.
+func (r *routing) learn(key, value []byte) error {
 	if value == nil {
-		return nil
+		return r.facts.Forget(key)
 	}
 	return r.facts.Learn(value)
 }

@@ -45,7 +45,7 @@ func New() *Enricher {
 	m.joins = m.counters("joins_total", "What the joins (process, name) answered: hit at once, miss not at once, late a miss that a later row answered.", "join", "result")
 	m.evicted = m.counters("evicted_total", "What caps pushed out of a join's state: versions of processes, or names and addresses.", "join")
 	m.books = m.counters("ledger_total", "What the books of delivery did: unnamed_rows, unnamed_hosts, unsure_rows (they pass), merged (given up to stay within a bound), findings.", "what")
-	m.routed = m.counters("routed_total", "What became of records that do not come keyed by their host: sent (to the one host), shared (to each of several that may be meant), kept (until the host is known), found (later), unknown (not within joins.owner_wait), no_room (over joins.owner_wait_bytes), duplicate (of a CloudTrail record), rekeyed, hostless (a row that names no host).", "result")
+	m.routed = m.counters("routed_total", "What became of records that do not come keyed by their host: sent (to the one host), shared (to each of several that may be meant), kept (until the host is known), found (later), unknown (not within joins.owner_wait), no_room (over joins.owner_wait_bytes), moved (to other owners, when later facts told of them), doubtful (sent, and no later fact told whether to the right host), duplicate (of a CloudTrail record), rekeyed, hostless (a row that names no host).", "result")
 	m.matches = m.counter("matches_total", "Indicators met by events.")
 	m.deadLetters = m.counter("dead_letters_total", "Records that could not be taken.")
 	m.clamped = m.counter("clock_clamped_total", "Rows whose time was too absurd to move their host's clock.")

@@ -91,6 +91,9 @@ func (p *Pipeline) Recheck(ctx context.Context, in Input, out *Out) error {
 func (p *Pipeline) recheckRow(ctx context.Context, in Input, sub int, out *Out) error {
 	e := &p.again
 	p.identify(e, in, sub)
+	if gone, err := p.isWithdrawn(e.Link); err != nil || gone {
+		return err
+	}
 	if err := p.answer(ctx, e); err != nil {
 		return err
 	}

@@ -124,10 +124,32 @@ type verdict struct {
 func (r *record) verdict() verdict { return verdict{r.status(), r.severity} }
 
 func (r *record) status() finding.Status {
-	if r.open == 0 {
+	switch {
+	case r.open > 0:
+		return finding.Open
+	case r.suppressed > 0:
 		return finding.Suppressed
 	}
-	return finding.Open
+	return finding.Retracted
+}
+
+// anothers is why a finding is retracted.
+const anothers = "What a sensor saw turned out to be another host's."
+
+// takeBack takes an event out that was counted and turned out to be another host's. What
+// else is told of it stays, but for its evidence.
+func (r *record) takeBack(h *hit) (changed bool) {
+	at := slices.IndexFunc(r.counted, func(c uint64) bool { return c|1 == h.event|1 })
+	if at < 0 {
+		return false
+	}
+	r.tally(r.counted[at], -1)
+	r.counted = slices.Delete(r.counted, at, at+1)
+	r.evidence = slices.DeleteFunc(r.evidence, func(e finding.Evidence) bool { return e.ID == h.evidence.ID })
+	if r.open+r.suppressed == 0 {
+		r.why = anothers
+	}
+	return true
 }
 
 // add takes a hit in, and tells whether that changed anything. An event that was

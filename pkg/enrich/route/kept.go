@@ -38,10 +38,9 @@ type entry struct {
 
 func addressOf(addr netip.Addr) string  { return "a" + addr.String() }
 func instanceOf(instance string) string { return "i" + instance }
-func (e entry) until() (t time.Time) {
-	return time.Unix(0, int64(binary.BigEndian.Uint64([]byte(e.key[1:9])))).UTC()
+func (r *Router) overdue(key string) bool {
+	return r.now.After(time.Unix(0, int64(binary.BigEndian.Uint64([]byte(key[1:9])))))
 }
-func (r *Router) overdue(e entry) bool   { return r.now.After(e.until()) }
 func (k *kept) add(who string, e entry)  { k.by[who] = append(k.by[who], e); k.bytes += e.bytes }
 func (k *kept) gone(e entry)             { k.bytes -= e.bytes }
 func weight(key string, value int) int64 { return int64(len(key) + value + 96) }
@@ -65,13 +64,7 @@ func (r *Router) keep(who string, s *enrich.Side) error {
 	if err != nil {
 		return wrap(err)
 	}
-	end := byte('o')
-	if s.Responder {
-		end = 'r'
-	}
-	sum := sha256.Sum256(append([]byte(s.Source), end))
-	key := binary.BigEndian.AppendUint64([]byte(keptKey), uint64(r.clock(s).Add(r.cfg.Wait).UnixNano()))
-	key = append(append(key, sum[:8]...), who...)
+	key := r.keyOf(keptKey, who, s)
 	e := entry{string(key), weight(string(key), len(value))}
 	if r.kept.bytes+e.bytes > r.cfg.MaxBytes {
 		r.count[noRoom]++
@@ -80,6 +73,17 @@ func (r *Router) keep(who string, s *enrich.Side) error {
 	r.kept.add(who, e)
 	r.count[kepts]++
 	return wrap(r.state.Put("", key, value))
+}
+
+// keyOf is where a record is kept.
+func (r *Router) keyOf(kind, who string, s *enrich.Side) []byte {
+	end := byte('o')
+	if s.Responder {
+		end = 'r'
+	}
+	sum := sha256.Sum256(append([]byte(s.Source), end))
+	key := binary.BigEndian.AppendUint64([]byte(kind), uint64(r.clock(s).Add(r.cfg.Wait).UnixNano()))
+	return append(append(key, sum[:8]...), who...)
 }
 
 // clock is the partition's time, or the record's where no broker tells one.
@@ -96,6 +100,9 @@ const lookEvery = time.Minute
 // OnIdle sends what was kept and has a host now, and gives up what waited too long.
 func (r *Router) OnIdle(out *enrich.Out) error {
 	changes := r.facts.Owners.Changes()
+	if err := r.confirm(changes, out); err != nil {
+		return err
+	}
 	due := r.now.Sub(r.kept.looked) >= lookEvery
 	if len(r.kept.by) == 0 || changes == r.kept.changes && !due {
 		return nil
@@ -125,7 +132,7 @@ func (r *Router) look(who string, all []entry, out *enrich.Out) (left []entry, e
 				return nil, err
 			}
 		}
-		if !sent && !r.overdue(e) {
+		if !sent && !r.overdue(e.key) {
 			left = append(left, e)
 			continue
 		}
@@ -140,6 +147,15 @@ func (r *Router) look(who string, all []entry, out *enrich.Out) (left []entry, e
 	return left, nil
 }
 
+// known grows with what is known of an address.
+func (r *Router) known(who string) uint64 {
+	addr, err := netip.ParseAddr(who[1:])
+	if err != nil {
+		return 0
+	}
+	return r.facts.Owners.Known(addr)
+}
+
 // knows tells whether anything is known of whose that is.
 func (r *Router) knows(who string) bool {
 	if id, ok := strings.CutPrefix(who, "i"); ok {
@@ -147,7 +163,7 @@ func (r *Router) knows(who string) bool {
 		return known
 	}
 	addr, err := netip.ParseAddr(who[1:])
-	return err == nil && r.facts.Owners.Knows(addr)
+	return err == nil && r.facts.Owners.Known(addr) > 0
 }
 
 // resolve sends a kept record on, if its host is known.
@@ -160,24 +176,30 @@ func (r *Router) resolve(who string, e entry, out *enrich.Out) (sent bool, err e
 	if err != nil {
 		return false, wrap(err)
 	}
-	owners := r.ownersOf(who, s.Time)
+	owners, confirmed := r.ownersOf(who, s.Time)
 	if len(owners) == 0 {
 		return false, nil
 	}
 	r.count[found]++
-	return true, r.deliver(s, owners, out)
+	if err := r.deliver(s, owners, out); err != nil || confirmed {
+		return true, err
+	}
+	return true, r.doubt(who, s, owners)
 }
 
-func (r *Router) ownersOf(who string, at time.Time) []owner.Place {
+// ownersOf are whose a record may be, and whether later facts confirm it. An instance
+// is a host's for good.
+func (r *Router) ownersOf(who string, at time.Time) (owners []owner.Place, confirmed bool) {
 	if id, ok := strings.CutPrefix(who, "i"); ok {
-		if p, known := r.facts.Owners.Instance(id); known {
-			return []owner.Place{p}
+		p, known := r.facts.Owners.Instance(id)
+		if !known {
+			return nil, false
 		}
-		return nil
+		return []owner.Place{p}, true
 	}
 	addr, err := netip.ParseAddr(who[1:])
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	return r.facts.Owners.Owners(addr, at)
 }

@@ -24,7 +24,8 @@ type Config struct {
 	// sensor's.
 	CloudTrail, Rows []string
 	// Wait is how long, by the broker's time, a record is kept whose host is not known
-	// yet (1 h), MaxBytes bounds those kept in one partition (64 MiB).
+	// yet (1 h), or until a later fact confirms whose it is. MaxBytes bounds those kept in
+	// one partition whose host is not known (64 MiB), and again those to be confirmed.
 	Wait     time.Duration
 	MaxBytes int64
 }
@@ -44,6 +45,7 @@ type Router struct {
 	row   event.Row
 	now   time.Time // the partition's, when its newest record was appended
 	kept  kept
+	sent  sent
 	seen  *seen
 	count map[string]int64 // since Count was last called
 }
@@ -57,7 +59,10 @@ func New(cfg Config, facts *Facts, state enrich.State) (*Router, error) {
 		cfg.MaxBytes = DefaultMaxBytes
 	}
 	r := &Router{cfg: cfg, facts: facts, state: state, seen: newSeen(state), count: map[string]int64{}}
-	return r, r.load()
+	if err := r.load(); err != nil {
+		return nil, err
+	}
+	return r, r.loadSent()
 }
 
 // Count implements enrich.Counter.
@@ -76,6 +81,8 @@ const (
 	found    = "found"     // its host later
 	unknown  = "unknown"   // its host was not known within the window
 	noRoom   = "no_room"   // too much was kept
+	moved    = "moved"     // a later fact told of other owners
+	doubtful = "doubtful"  // no later fact told whether it went to the right ones
 	copies   = "duplicate" // of a CloudTrail record
 	rekeyed  = "rekeyed"   // a row of osquery's, to its host's partition
 	hostless = "hostless"  // a row that does not say which host it is from
@@ -138,9 +145,14 @@ func (r *Router) OnEvent(e *enrich.Event, out *enrich.Out) error {
 			continue
 		}
 		s := r.side(e, end.responder)
-		owners := r.facts.Owners.Owners(end.addr, e.Time)
+		owners, confirmed := r.facts.Owners.Owners(end.addr, e.Time)
 		if err := r.deliver(s, owners, out); err != nil {
 			return err
+		}
+		if len(owners) > 0 && !confirmed {
+			if err := r.doubt(addressOf(end.addr), s, owners); err != nil {
+				return err
+			}
 		}
 		e.Elsewhere = e.Elsewhere || len(owners) == 1
 		ours = ours || len(owners) > 0 || private(end.addr)
@@ -158,7 +170,8 @@ func (r *Router) OnEvent(e *enrich.Event, out *enrich.Out) error {
 
 // waits tells whether an address may turn out to be one of our hosts'.
 func (r *Router) waits(addr netip.Addr, ours bool, at time.Time) bool {
-	return (private(addr) || !ours) && len(r.facts.Owners.Owners(addr, at)) == 0
+	owners, _ := r.facts.Owners.Owners(addr, at)
+	return (private(addr) || !ours) && len(owners) == 0
 }
 
 func (r *Router) side(e *enrich.Event, responder bool) *enrich.Side {
@@ -178,7 +191,11 @@ func (r *Router) deliver(s *enrich.Side, owners []owner.Place, out *enrich.Out) 
 		what = toShared
 	}
 	r.count[what]++
-	for _, o := range owners {
+	return sendAll(s, owners, out)
+}
+
+func sendAll(s *enrich.Side, to []owner.Place, out *enrich.Out) error {
+	for _, o := range to {
 		s.Host = o.Host
 		if err := send(s, o.Partition, out); err != nil {
 			return err
