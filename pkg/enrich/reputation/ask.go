@@ -44,6 +44,25 @@ func (q *question) origin(buf []byte) {
 	}
 }
 
+// call asks where an API call came from. One that failed is told as such; of others the
+// caller had what it takes, whoever began.
+func (q *question) call(buf []byte) {
+	c := q.event.Call
+	if c == nil {
+		return
+	}
+	text := append(buf, c.Source...)
+	addr, ok := parseAddr(text)
+	if !ok {
+		return
+	}
+	s := spot{field: "source.ip"}
+	if c.Failed {
+		s.began = enrich.Failed
+	}
+	q.address(s, text, addr, 0)
+}
+
 func (q *question) port(f event.Field) uint16 {
 	if n, ok := q.event.Int(f); ok && n > 0 && n < 1<<16 {
 		return uint16(n)

@@ -197,6 +197,7 @@ func (x *Index) path(hits []hit, path []byte, at time.Time, sought *Sought) []hi
 	hits = x.key(hits, key, howExact, 0, at)
 	folded := key[1:]
 	base := folded[bytes.LastIndexAny(folded, `/\`)+1:]
+	sought.parts(folded)
 	if len(base) < len(folded) && len(base) > 0 {
 		var name [256]byte
 		key, _ := appendKey(name[:0], feed.Path, base)

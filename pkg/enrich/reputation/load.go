@@ -82,6 +82,7 @@ func (l *Loader) Load(ctx context.Context, feeds []Feed, prev *Index) (*Index, R
 			x.add(t)
 		} else {
 			x.missing = append(x.missing, report.Feeds[i].Name)
+			x.about(feeds[i].Resolved().Columns) // what is met meanwhile is found when it is there
 		}
 	}
 	return x, report
@@ -90,7 +91,12 @@ func (l *Loader) Load(ctx context.Context, feeds []Feed, prev *Index) (*Index, R
 // add puts a feed's data into an Index that is being made.
 func (x *Index) add(t *table) {
 	x.tables = append(x.tables, t)
-	for _, c := range t.feed.Columns {
+	x.about(t.feed.Columns)
+}
+
+// about has columns asked about.
+func (x *Index) about(columns []string) {
+	for _, c := range columns {
 		if !slices.Contains(x.columns, c) {
 			x.columns = append(x.columns, c)
 		}
