@@ -131,6 +131,7 @@ func (q *question) fingerprints(buf []byte) {
 		ecs   string
 	}{
 		{event.JA3, feed.JA3, "tls.client.ja3"}, {event.JA3S, feed.JA3S, "tls.server.ja3s"}, {event.JA4, feed.JA4, "tls.client.ja4"},
+		{event.JARM, feed.JARM, "tls.server.jarm"},
 		{event.CertificateSHA1, feed.Cert, "tls.server.hash.sha1"},
 	} {
 		if text, ok := q.value(p.field, buf); ok {

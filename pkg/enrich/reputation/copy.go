@@ -123,6 +123,7 @@ func documentsOf(n fetch.Note, folder fetch.Folder) (list []document) {
 
 // readNote loads the documents of a note.
 func (c *keptCopy) readNote(ctx context.Context, n fetch.Note, folder fetch.Folder, seed maphash.Seed, h history, fr *FeedReport) (*table, error) {
+	h.written, _ = http.ParseTime(n.LastModified) // zero for none
 	t, err := readDocuments(ctx, c.feed, documentsOf(n, folder), seed, h, fr)
 	if err != nil {
 		// What is read lies where nobody needs to look; the feed is what failed.

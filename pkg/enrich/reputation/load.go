@@ -193,6 +193,7 @@ func readLocal(ctx context.Context, f Feed, seed maphash.Seed, h history, fr *Fe
 	if err != nil {
 		return nil, err
 	}
+	h.written = time.Unix(0, from.newest)
 	t, err := readDocuments(ctx, f, list, seed, h, fr)
 	if err != nil {
 		return nil, err
