@@ -20,7 +20,8 @@ import (
 //
 // Lookups append what they find to dst, without Field and Atomic, and leave it
 // alone when they find nothing; then they allocate nothing. Matches of narrower
-// indicators come first, those of equal ones in the order of the feeds. at is the
+// indicators come first, of equal ones those of most confidence, before other lists
+// lowered it, then in the order of the feeds. at is the
 // time of the event, which decides whether an indicator's lifetime was over; the
 // zero time asks nothing of the kind. Tags of a match may be shared and must not
 // be changed.
