@@ -11,7 +11,7 @@ import (
 func (p *Pipeline) processSensor(ctx context.Context, in Input, out *Out) error {
 	if in.Broken != nil {
 		p.refuse(in, in.Broken, out)
-		return nil
+		return nil //nolint:nilerr // it is a dead letter
 	}
 	return splitSensor(in.Value, func(r *event.SensorRecord, sub int) error { return p.sensorRecord(ctx, in, r, sub, out) })
 }

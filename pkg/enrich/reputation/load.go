@@ -176,8 +176,10 @@ func (t *table) sameFiles(ctx context.Context, f Feed) *table {
 // says tells whether documents are those that t was read from.
 func (t *table) says(ctx context.Context, list []document) bool {
 	generation, err := withTexts(ctx, list, int64(t.feed.MaxMiB)<<20, func(text *feed.Text) error {
-		_, err := io.Copy(io.Discard, text)
-		return err
+		if _, err := io.Copy(io.Discard, text); err != nil {
+			return fmt.Errorf("hash of %s: %w", text.Name, err)
+		}
+		return nil
 	})
 	return err == nil && generation == t.generation
 }
