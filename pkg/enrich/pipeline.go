@@ -128,7 +128,7 @@ func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 // take takes a record on that is not, or no longer, in an envelope.
 func (p *Pipeline) take(ctx context.Context, in Input, out *Out) error {
 	if p.router != nil && in.Broken == nil {
-		taken, err := p.router.Route(&in, out)
+		taken, err := p.router.Route(&in, func(c *Call) error { return p.called(ctx, &in, c, out) }, out)
 		if err != nil || taken {
 			return err
 		}

@@ -1,9 +1,11 @@
 package route
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stackjoin/stackjoin/internal/compact"
@@ -18,11 +20,11 @@ const writer = "route"
 
 // trail takes a message of CloudTrail's: what its records state becomes facts, each
 // record is told once, and goes to the host whose credentials made the call.
-func (r *Router) trail(in *enrich.Input, out *enrich.Out) error {
+func (r *Router) trail(in *enrich.Input, called func(*enrich.Call) error, out *enrich.Out) error {
 	return wrap(cloudtrail.Decode(in.Value, cloudtrail.Limits{}, func(f cloudtrail.Found) error {
 		switch {
 		case f.Record != nil:
-			return r.call(in, &f, out)
+			return r.call(in, &f, called, out)
 		case f.Refused != nil:
 			out.Add(enrich.Refused(*in, f.Refused.Reason, f.Refused.Message, f.Refused.Original))
 		}
@@ -30,7 +32,31 @@ func (r *Router) trail(in *enrich.Input, out *enrich.Out) error {
 	}))
 }
 
-func (r *Router) call(in *enrich.Input, f *cloudtrail.Found, out *enrich.Out) error {
+// callsIn shows the calls of a message that came from an address.
+func callsIn(in *enrich.Input, called func(*enrich.Call) error) error {
+	return wrap(cloudtrail.Decode(in.Value, cloudtrail.Limits{}, func(f cloudtrail.Found) error {
+		if f.Record == nil {
+			return nil
+		}
+		return show(f.Record, called)
+	}))
+}
+
+// show shows the call that a record tells, if it came from an address.
+func show(record *cloudtrail.Record, called func(*enrich.Call) error) error {
+	if record.Source.Kind != cloudtrail.SourceAddress {
+		return nil
+	}
+	id := &record.Identity
+	return called(&enrich.Call{
+		ID: record.ID(), Time: record.Time, Source: record.Source.Text, Account: record.Account(),
+		Actor:  cmp.Or(id.ARN, id.UserName, id.PrincipalID, id.Type),
+		Action: strings.TrimSuffix(record.Service, ".amazonaws.com") + ":" + record.Name,
+		Failed: record.Failed(),
+	})
+}
+
+func (r *Router) call(in *enrich.Input, f *cloudtrail.Found, called func(*enrich.Call) error, out *enrich.Out) error {
 	copied, err := r.seen.before(f.Record.ID(), r.now)
 	if err != nil {
 		return err
@@ -49,8 +75,8 @@ func (r *Router) call(in *enrich.Input, f *cloudtrail.Found, out *enrich.Out) er
 	}
 	id := f.Record.ID()
 	out.Add(enrich.Output{Stream: enrich.CloudTrail, Key: []byte(id), Value: line, ID: id, Kind: string(event.API), Schema: cloudtrail.SchemaEnriched})
-	if instance == "" {
-		return nil
+	if err := show(f.Record, called); err != nil || instance == "" {
+		return err
 	}
 	s := &enrich.Side{
 		Kind: enrich.SideCloudTrail, Time: f.Record.Time, Value: line, Source: id, Position: in.Position, Appended: in.Appended,
