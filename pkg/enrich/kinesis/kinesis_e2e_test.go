@@ -48,12 +48,14 @@ type site struct {
 	table    *lease.Table
 	stream   string
 	journal  string // empty for none
+	wait     time.Duration
 	logs     bytes.Buffer
 
 	mu      sync.Mutex
 	told    []enrich.Output
 	block   chan struct{} // when set, nothing is delivered until it is closed
 	waiting int
+	after   func() // when set, is called once, when something was delivered
 }
 
 func newSite(t *testing.T, shards int32) *site {
@@ -64,7 +66,7 @@ func newSite(t *testing.T, shards int32) *site {
 // newSiteOn makes a stream and a table of that name on servers that others use too.
 func newSiteOn(t *testing.T, front *kinesistest.Front, dynamo, name string, shards int32) *site {
 	t.Helper()
-	s := &site{t: t, front: front, stream: name, journal: t.TempDir()}
+	s := &site{t: t, front: front, stream: name, journal: t.TempDir(), wait: time.Minute}
 	s.endpoint, s.client = s.front.Endpoint(), kinesistest.Client(t, s.front.Endpoint())
 	s.table = &lease.Table{Client: kinesistest.DynamoClient(t, dynamo), Name: name}
 	kinesistest.CreateStream(t, s.front.Endpoint(), name, shards)
@@ -101,6 +103,10 @@ func (s *site) Deliver(ctx context.Context, outputs []enrich.Output) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.after != nil && len(outputs) > 0 {
+		defer s.after()
+		s.after = nil
+	}
 	for _, o := range outputs {
 		o.Value, o.Key = bytes.Clone(o.Value), bytes.Clone(o.Key)
 		s.told = append(s.told, o)
@@ -132,20 +138,20 @@ func (s *site) consume(name string) (stop func()) {
 		s.t.Fatal(err)
 	}
 	var done sync.WaitGroup
-	done.Go(func() { kinesis.Run(ctx, cfg, stream.Job{Build: build, Log: log}) })
+	done.Go(func() { kinesis.Run(ctx, cfg, stream.Job{Build: s.build, Log: log}) })
 	stop = func() { cancel(); done.Wait() }
 	s.t.Cleanup(stop)
 	return stop
 }
 
-func build(_ stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
+func (s *site) build(_ stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
 	lost, err := enrich.ReadPartial(state("pipeline"))
 	if err != nil {
 		return nil, err
 	}
 	p := enrich.NewPipeline(event.NewLenses(), []enrich.Operator{process.New(process.Config{}, state("process"))}, nil)
 	p.Partial(lost)
-	p.Wait(enrich.Waiting{Wait: time.Minute, Keep: true}, state("pipeline"))
+	p.Wait(enrich.Waiting{Wait: s.wait, Keep: true}, state("pipeline"))
 	return p, nil
 }
 
@@ -372,6 +378,7 @@ func TestStateGoesWithTheShardAndItsLossIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSiteOn(t, front, dynamo, name, 1)
+			s.wait = 3 * time.Second // what is not known is told without
 			dir := s.journal
 			if !c.journal {
 				s.journal = ""
