@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/big"
 	"math/rand/v2"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,12 +42,26 @@ type streams struct {
 	front  *kinesistest.Front
 	dynamo string
 	client *awskinesis.Client
+
+	endpoint string // what enrichers talk to
+	more     string // of their kinesis section
 }
 
 func newStreams(t *testing.T) *streams {
 	t.Helper()
 	front := kinesistest.Real(t)
-	return &streams{t: t, front: front, dynamo: kinesistest.Dynamo(t), client: kinesistest.Client(t, front.Endpoint())}
+	return &streams{t: t, front: front, endpoint: front.Endpoint(), dynamo: kinesistest.Dynamo(t), client: kinesistest.Client(t, front.Endpoint())}
+}
+
+// newPushedStreams is a Kinesis whose records are pushed, by subscriptions that live for
+// seconds.
+func newPushedStreams(t *testing.T) *streams {
+	t.Helper()
+	s := newStreams(t)
+	server := httptest.NewServer(&kinesistest.Subscriptions{Next: s.front, Client: s.client, Life: 10 * time.Second, Guard: time.Second, Cut: 500})
+	t.Cleanup(server.Close)
+	s.endpoint, s.more = server.URL, "  fan_out: true\n"
+	return s
 }
 
 // kinesisJoin is a group of enrichers that read one stream and write to others.
@@ -79,12 +94,12 @@ func (s *streams) newJoin(binary, name, input string) *kinesisJoin {
   journal: %[7]s
   poll: 250ms
   commit: 300ms
-group: %[8]s
+%[11]sgroup: %[8]s
 delivery: at_least_once
 inputs: {results: [%[9]s]}
 outputs: {enriched: %[8]s.enriched, findings: %[8]s.findings, deadletter: %[8]s.deadletter}
 feeds: [{name: sample, path: %[10]s/sample.txt, confidence: 80, allow_private: true}]
-`, s.front.Endpoint(), kinesistest.Region, kinesistest.AccessKey, kinesistest.SecretKey, s.dynamo, leasePeriod, j.journal, name, input, feeds), 0o600))
+`, s.endpoint, kinesistest.Region, kinesistest.AccessKey, kinesistest.SecretKey, s.dynamo, leasePeriod, j.journal, name, input, feeds, s.more), 0o600))
 	j.log, err = os.Create(filepath.Join(j.dir, "enricher.log"))
 	must(t, err)
 	t.Cleanup(func() {
@@ -329,21 +344,28 @@ func highest(t *testing.T, out []*kgo.Record) []*kgo.Record {
 // of every row comes out, a repeat is equal in every byte, what waits for nothing is in
 // its host's order, and the last of each is that of a calm run.
 func TestKinesisEnrichersLoseNothingWhateverDies(t *testing.T) {
-	kinesisJoins(t, kinesisJoinSeeds, func(*streams, string, *rand.Rand) {})
+	kinesisJoins(t, kinesisJoinSeeds, newStreams, func(*streams, string, *rand.Rand) {})
 }
 
 // The same while shards are split and merged under way: no row of a child is told
 // before those of its parents, and what was known of a host goes with it.
 func TestKinesisEnrichersLoseNothingThroughSplitsAndMerges(t *testing.T) {
-	kinesisJoins(t, kinesisReshardSeeds, func(s *streams, input string, rng *rand.Rand) {
-		if rng.IntN(5) == 0 {
-			s.reshard(input, rng)
-		}
-	})
+	kinesisJoins(t, kinesisReshardSeeds, newStreams, reshardAtTimes)
+}
+
+// The same where records are pushed.
+func TestKinesisEnrichersLoseNothingWithFanOut(t *testing.T) {
+	kinesisJoins(t, kinesisFanOutSeeds, newPushedStreams, reshardAtTimes)
+}
+
+func reshardAtTimes(s *streams, input string, rng *rand.Rand) {
+	if rng.IntN(5) == 0 {
+		s.reshard(input, rng)
+	}
 }
 
 // kinesisJoins runs seeds; meanwhile is called after each batch of rows.
-func kinesisJoins(t *testing.T, n int, meanwhile func(s *streams, input string, rng *rand.Rand)) {
+func kinesisJoins(t *testing.T, n int, open func(*testing.T) *streams, meanwhile func(s *streams, input string, rng *rand.Rand)) {
 	t.Helper()
 	if text := os.Getenv("CHAOS_SEEDS"); text != "" {
 		var err error
@@ -353,7 +375,7 @@ func kinesisJoins(t *testing.T, n int, meanwhile func(s *streams, input string, 
 	binary := buildEnricher(t)
 	for _, seed := range seeds(t, n) {
 		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
-			s, rng := newStreams(t), rand.New(rand.NewPCG(seed, 0))
+			s, rng := open(t), rand.New(rand.NewPCG(seed, 0))
 			input := fmt.Sprintf("rows-%d", seed)
 			kinesistest.CreateStream(t, s.front.Endpoint(), input, 3)
 			j := s.newJoin(binary, fmt.Sprintf("chaos-%d", seed), input)

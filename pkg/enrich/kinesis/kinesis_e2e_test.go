@@ -49,6 +49,7 @@ type site struct {
 	stream   string
 	journal  string // empty for none
 	wait     time.Duration
+	consumer string // when set, the ARN in whose name records are pushed
 	logs     bytes.Buffer
 
 	mu      sync.Mutex
@@ -129,6 +130,9 @@ func (s *site) consume(name string) (stop func()) {
 		Client: kinesistest.Client(s.t, s.endpoint), Stream: s.stream, Leases: s.table, Worker: name, Period: period,
 		Poll: 250 * time.Millisecond, Linger: 100 * time.Millisecond, MaxRecordBytes: 1 << 20,
 		Deliver: func() (kinesis.Deliverer, error) { return s, nil }, Log: log,
+	}
+	if s.consumer != "" {
+		cfg.FanOut = &kinesis.FanOut{Client: kinesistest.Client(s.t, s.endpoint), Consumer: s.consumer}
 	}
 	if s.journal != "" {
 		cfg.Journal = journal.Folder(s.journal)
