@@ -144,7 +144,8 @@ func (s *Subscriptions) push(w http.ResponseWriter, r *http.Request, in *subscri
 	for time.Since(own.began) < s.Life {
 		out, err := s.Client.GetRecords(r.Context(), &kinesis.GetRecordsInput{ShardIterator: iterator})
 		if err != nil {
-			panic(http.ErrAbortHandler) // the reader is gone, or is to see that this is no end
+			cutOff(w) // the reader is gone, or is to see that this is no end
+			return
 		}
 		if n := len(out.Records); n > 0 {
 			last = aws.ToString(out.Records[n-1].SequenceNumber)
@@ -152,6 +153,7 @@ func (s *Subscriptions) push(w http.ResponseWriter, r *http.Request, in *subscri
 		event := eventOf(out, last)
 		if s.cut() {
 			breakOff(w, event)
+			return
 		}
 		if sendMessage(w, "event", "SubscribeToShardEvent", event) != nil {
 			return
@@ -186,7 +188,14 @@ func breakOff(w http.ResponseWriter, event []byte) {
 	_ = encodeMessage(&whole, "event", "SubscribeToShardEvent", event) // the connection goes anyway
 	_, _ = w.Write(whole.Bytes()[:whole.Len()/2])
 	_ = http.NewResponseController(w).Flush()
-	panic(http.ErrAbortHandler)
+	cutOff(w)
+}
+
+// cutOff closes the connection before the answer's end.
+func cutOff(w http.ResponseWriter) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		_ = conn.Close()
+	}
 }
 
 // eventOf is the JSON of a SubscribeToShardEvent.
