@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -310,7 +311,7 @@ func TestACheckpointLiesInsideAnAggregate(t *testing.T) {
 }
 
 // A sink that is away for three lease periods: no lease is lost, though another stands
-// ready, and nothing is told twice.
+// ready, which reads nothing meanwhile; and nothing is told twice.
 func TestABlockedSinkLosesNoLease(t *testing.T) {
 	s := newSite(t, 2)
 	const n = 40
@@ -334,15 +335,32 @@ func TestABlockedSinkLosesNoLease(t *testing.T) {
 			t.Fatalf("held by %v", owners())
 		}
 	}
+	var reads atomic.Int32
+	watched := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if target := r.Header.Get("X-Amz-Target"); strings.HasSuffix(target, ".GetRecords") || strings.HasSuffix(target, ".GetShardIterator") {
+			reads.Add(1)
+		}
+		s.front.ServeHTTP(w, r)
+	}))
+	t.Cleanup(watched.Close)
+	s.endpoint = watched.URL
 	s.consume("b")
 	for end := time.Now().Add(3 * period); time.Now().Before(end); time.Sleep(period / 4) {
 		if got := owners(); !slices.Equal(got, []string{"a", "a"}) {
 			t.Fatalf("held by %v while the sink is away", got)
 		}
 	}
+	if n := reads.Load(); n > 0 {
+		t.Errorf("another read %d times from shards that are held", n)
+	}
 	close(s.block)
 	s.await(n)
-	time.Sleep(period) // a shard changes hands now
+	for deadline := time.Now().Add(patience); reads.Load() == 0; time.Sleep(50 * time.Millisecond) { // a shard changes hands now
+		if time.Now().After(deadline) {
+			t.Fatal("the other never reads")
+		}
+	}
+	time.Sleep(period)
 	seen := map[int]bool{}
 	for _, o := range s.output() {
 		if row := read(t, o).Columns.N; seen[row] {
