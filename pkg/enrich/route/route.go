@@ -245,7 +245,8 @@ func send(s *enrich.Side, partition int32, out *enrich.Out) error {
 // its findings are raised where its host's rows are, as far as the owner is known by now.
 func (r *Router) Answer(e *enrich.Event) error {
 	for _, end := range endsOf(e) {
-		e.Elsewhere = e.Elsewhere || len(r.facts.Owners.Owners(end.addr, e.Time)) == 1
+		owners, _ := r.facts.Owners.Owners(end.addr, e.Time)
+		e.Elsewhere = e.Elsewhere || len(owners) == 1
 	}
 	return nil
 }
