@@ -14,10 +14,12 @@ import (
 // forgetter deletes a fact for each row.
 type forgetter struct{}
 
-func (forgetter) Route(in *enrich.Input, out *enrich.Out) (bool, error) {
+func (forgetter) Route(in *enrich.Input, _ func(*enrich.Call) error, out *enrich.Out) (bool, error) {
 	out.Add(enrich.Output{Stream: enrich.Facts, Key: in.Key, ID: in.Position.String()})
 	return true, nil
 }
+
+func (forgetter) Again(*enrich.Input, func(*enrich.Call) error) (bool, error) { return true, nil }
 
 // A fact that is deleted is a record without a value, as compaction wants it.
 func TestADeletedFactIsATombstone(t *testing.T) {
