@@ -18,6 +18,13 @@ import (
 )
 
 func main() {
+	if path := os.Getenv(floorVariable); path != "" {
+		if err := floorExtension(path, os.Args[1:]); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Args[1:])
 	stop()
