@@ -108,7 +108,10 @@ func (r *reader) subscribe(ctx context.Context) (*awskinesis.SubscribeToShardOut
 	if r.goOn != "" && (r.whole || !r.at.Number()) {
 		from = types.StartingPosition{Type: types.ShardIteratorTypeAfterSequenceNumber, SequenceNumber: &r.goOn}
 	}
-	out, err := r.fanOut.Client.SubscribeToShard(ctx, &awskinesis.SubscribeToShardInput{
+	// A client of its own for each subscription: the SDK's (1.56.12) reads all streams of
+	// events of one client into the same memory, without a lock.
+	client := awskinesis.New(r.fanOut.Client.Options())
+	out, err := client.SubscribeToShard(ctx, &awskinesis.SubscribeToShardInput{
 		ConsumerARN: &r.fanOut.Consumer, ShardId: &r.shard, StartingPosition: &from,
 	})
 	if err == nil {
