@@ -7,12 +7,15 @@ LDFLAGS  := -s -w -X github.com/stackjoin/stackjoin/internal/version.Version=$(V
 LINTER   := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 FUZZTIME ?= 20s
 export CGO_ENABLED ?= 0
+# One set of flags for what is built, tested and vetted, so that each package is
+# compiled once; and no path of a builder in a binary.
+export GOFLAGS += -trimpath
 
 .PHONY: build test race lint fuzz bench chaos demo e2e e2e-osqueryd kafka kinesis docs tidy clean
 
 build: ## bin/logger-ext.ext (the name osqueryd wants) and bin/enricher
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/logger-ext.ext ./cmd/logger-ext
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/enricher ./cmd/enricher
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/logger-ext.ext ./cmd/logger-ext
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/enricher ./cmd/enricher
 
 test: ## every test that needs no service
 	@$(GO) test $(TESTFLAGS) ./...
