@@ -20,7 +20,7 @@ func ours() []string {
 	return []string{
 		"schema", "time_source", "event.revision", "event.final", "process.inferred", "process.parent.inferred", "process.ancestors",
 		"process.previous.entity_id", "process.previous.command_line", "process.previous.start", "session", "link", "dns.candidates",
-		"network.connection_uid", "tls.client.ja4", "tls.server.ja4s", "threat.enrichments.feed", "aws", "gaps", "evidence", "truncated",
+		"network.connection_uid", "tls.client.ja4", "tls.server.ja4s", "tls.server.jarm", "threat.enrichments.feed", "aws", "gaps", "evidence", "truncated",
 	}
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# moto.sh fetches and runs moto, which speaks the protocols of S3, SQS and SNS, for
+# moto.sh fetches and runs moto, which speaks the protocols of S3, SQS, SNS and Firehose, for
 # tests and for trying things out.
 #
 #   moto.sh fetch      install it into the cache, if it is not there

@@ -76,13 +76,13 @@ func (s *site) raised() map[string]stolenFinding {
 	return last
 }
 
-// sensors are the first of the instances, which run osquery.
-const sensors = 2
+// watched are the first of the instances, which run osquery.
+const watched = 2
 
 // rows send what osquery tells of those.
 func (s *site) rows() {
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC).Unix()
-	for i := range sensors {
+	for i := range watched {
 		host := fmt.Sprintf("web-%d", i)
 		osquery := func(table string, seconds int64, columns string) {
 			s.send("osquery.results", host, fmt.Sprintf(`{"name":%q,"hostIdentifier":%q,"unixTime":%d,"columns":{%s},"action":"added"}`, table, host, at+seconds, columns))
@@ -95,7 +95,7 @@ func (s *site) rows() {
 // later moves the hosts' clocks past the calls.
 func (s *site) later() {
 	at := time.Date(2026, 11, 23, 16, 30, 0, 0, time.UTC).Unix()
-	for i := range sensors {
+	for i := range watched {
 		host := fmt.Sprintf("web-%d", i)
 		s.send("osquery.results", host, fmt.Sprintf(`{"name":"uptime","hostIdentifier":%q,"unixTime":%d,"columns":{"total_seconds":"9"},"action":"added"}`, host, at))
 	}

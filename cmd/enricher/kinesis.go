@@ -48,6 +48,11 @@ func kinesisConfig(ctx context.Context, cfg *enricherconf.Config, meter *metrics
 		Journal: objects(k, loaded), Memory: cfg.Joins.ProcessLive.Std(), StateFormat: cfg.State.Format,
 		Deliver: deliver, MaxRecordBytes: int(cfg.Outputs.MaxRecordBytes), Monitor: meter, Log: log,
 	}
+	if k.FanOut {
+		if c.FanOut, err = subscriber(ctx, loaded, k, c.Stream, cfg.Group); err != nil {
+			return c, err
+		}
+	}
 	if k.Start == "latest" {
 		c.Start = lease.Latest
 	}
@@ -55,6 +60,24 @@ func kinesisConfig(ctx context.Context, cfg *enricherconf.Config, meter *metrics
 		log.Warn("kinesis.journal is not set: a shard that changes hands is joined with nothing known of its hosts")
 	}
 	return c, kinesis.Check(ctx, c)
+}
+
+// registerTimeout is how long a new consumer may take to be of use: it is seconds.
+const registerTimeout = 2 * time.Minute
+
+// subscriber registers the group with the stream, for its records to be pushed.
+func subscriber(ctx context.Context, loaded aws.Config, k *enricherconf.Kinesis, stream, group string) (*kinesis.FanOut, error) {
+	if client, ok := loaded.HTTPClient.(*awshttp.BuildableClient); ok {
+		loaded.HTTPClient = client.WithTimeout(0) // a subscription is one answer of minutes
+	}
+	client := awskinesis.NewFromConfig(loaded, func(o *awskinesis.Options) { o.BaseEndpoint = endpoint(k.AWS.Endpoint) })
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	consumer, err := kinesis.Register(ctx, client, stream, group)
+	if err != nil {
+		return nil, err
+	}
+	return &kinesis.FanOut{Client: client, Consumer: consumer}, nil
 }
 
 func endpoint(address string) *string {

@@ -77,10 +77,10 @@ func (r *routing) run(ctx context.Context) error {
 	return stream.RunKafka(ctx, kafka, r.cfg.Members(), stream.Job{Build: r.build, Observe: r.meter.Observe, Log: kafka.Log})
 }
 
-// learn takes a fact in. One that was deleted is known until the next start.
-func (r *routing) learn(_, value []byte) error {
+// learn takes a fact in, or out where it was deleted.
+func (r *routing) learn(key, value []byte) error {
 	if value == nil {
-		return nil
+		return r.facts.Forget(key)
 	}
 	return r.facts.Learn(value)
 }

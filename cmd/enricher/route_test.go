@@ -56,6 +56,7 @@ func quickly(ctx context.Context, path string, log io.Writer) error {
 // site is a cluster with the topics of a group that routes, and what was sent there.
 type site struct {
 	t       *testing.T
+	broker  *kafkatest.FakeBroker
 	brokers []string
 	config  string
 	client  *kgo.Client
@@ -63,8 +64,9 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	brokers := kafkatest.Fake(t, kfake.GroupMinSessionTimeout(time.Second)).Addrs()
-	s := &site{t: t, brokers: brokers, client: kafkatest.Client(t, brokers)}
+	broker := kafkatest.Fake(t, kfake.GroupMinSessionTimeout(time.Second))
+	brokers := broker.Addrs()
+	s := &site{t: t, broker: broker, brokers: brokers, client: kafkatest.Client(t, brokers)}
 	s.config = write(t, "enricher.yaml", "kafka: {brokers: ["+brokers[0]+"]}\ngroup: g\nsessions: 2\ntopics: {partitions: 4}\n"+
 		"inputs: {sensor: [sensor], cloudtrail: [cloudtrail], rekey: [foreign]}\n")
 	if out, stderr, code := command(t, "", "topics", "apply", "--config", s.config); code != 0 {
@@ -119,7 +121,10 @@ func (s *site) send(topic, key, value string) {
 // linked is what the tests read of a record.
 type linked struct {
 	Enrichment struct {
-		Event   struct{ ID, Dataset string }
+		Event struct {
+			ID, Dataset string
+			Revision    int
+		}
 		Host    struct{ ID string }
 		Link    *struct{ Status, Source string }
 		Process struct{ Executable string }
@@ -182,7 +187,12 @@ func (s *site) host(topic, name, key, address string, n int) {
 
 // hello sends what a sensor saw of that connection.
 func (s *site) hello(name, address string, n int) {
-	s.send("sensor", fmt.Sprint(rand.IntN(100)), fmt.Sprintf(`{"_path":"ssl","ts":%d.5,"uid":"C-%s-%d","id.orig_h":%q,"id.orig_p":4000,"id.resp_h":"198.51.100.%d","id.resp_p":443,"ja3":"%s-%d"}`,
+	s.helloBy(fmt.Sprint(rand.IntN(100)), name, address, n)
+}
+
+// helloBy is hello with the record's key.
+func (s *site) helloBy(key, name, address string, n int) {
+	s.send("sensor", key, fmt.Sprintf(`{"_path":"ssl","ts":%d.5,"uid":"C-%s-%d","id.orig_h":%q,"id.orig_p":4000,"id.resp_h":"198.51.100.%d","id.resp_p":443,"ja3":"%s-%d"}`,
 		hour+n, name, n, address, n, name, n))
 }
 

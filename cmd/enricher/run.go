@@ -139,11 +139,7 @@ func fromKafka(ctx context.Context, p *parts, kafka stream.KafkaConfig) ([]stage
 	if err := stream.CheckKafka(ctx, kafka); err != nil {
 		return nil, err
 	}
-	if window := p.cfg.Retro.Window.Std(); window > 0 && len(p.cfg.Feeds) > 0 {
-		for _, warning := range stream.CheckRetention(ctx, kafka, window) {
-			p.log.Warn("retro", "warning", warning)
-		}
-	}
+	p.checkRetention(ctx, kafka)
 	kafka.Monitor = p.meter
 	p.builder.LookBack(p.store)
 	facts := p.facts()
@@ -157,7 +153,19 @@ func fromKafka(ctx context.Context, p *parts, kafka stream.KafkaConfig) ([]stage
 	if err := stream.CheckKafka(ctx, first.kafka); err != nil {
 		return nil, err
 	}
+	p.checkRetention(ctx, first.kafka)
 	return []stage{first.follow, first.after(first.run), first.after(stages[0])}, nil
+}
+
+// checkRetention warns of inputs that forget before it is time to look back at them.
+func (p *parts) checkRetention(ctx context.Context, kafka stream.KafkaConfig) {
+	window := p.cfg.Retro.Window.Std()
+	if window == 0 || len(p.cfg.Feeds) == 0 {
+		return
+	}
+	for _, warning := range stream.CheckRetention(ctx, kafka, window) {
+		p.log.Warn("retro", "warning", warning)
+	}
 }
 
 // facts are those that stage 1 learns, and that rows are joined with where there is

@@ -1,6 +1,6 @@
 // Command logger-ext is an osquery logger plugin: an extension that osqueryd
 // starts. It makes each call durable in a spool before it answers, and ships the
-// rows to Kafka or Kinesis.
+// rows to Kafka, Kinesis or Firehose.
 package main
 
 import (
@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var f flags
 	cmd := &cobra.Command{
 		Use:   "logger-ext",
-		Short: "osquery logger plugin: spools every call durably and ships its rows to Kafka or Kinesis",
+		Short: "osquery logger plugin: spools every call durably and ships its rows to Kafka, Kinesis or Firehose",
 		Long: `logger-ext is an osquery extension with the logger plugin "stackjoin". osqueryd
 starts it when its path is in the file of --extensions_autoload, and logs to it with
 --logger_plugin=stackjoin (docs/osquery.md).

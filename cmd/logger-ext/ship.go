@@ -13,6 +13,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/pace"
 	"github.com/stackjoin/stackjoin/internal/shipper"
 	"github.com/stackjoin/stackjoin/pkg/sink"
+	"github.com/stackjoin/stackjoin/pkg/sink/firehose"
 	"github.com/stackjoin/stackjoin/pkg/sink/kafka"
 	"github.com/stackjoin/stackjoin/pkg/sink/kinesis"
 	"github.com/stackjoin/stackjoin/pkg/sink/spool"
@@ -124,6 +125,13 @@ const afterOutage = 10 * time.Second
 func (i *intake) destination(cfg *loggerconf.Config) (sink.Sink, error) {
 	if cfg.Kinesis != nil {
 		s, err := kinesis.New(cfg.Kinesis.Sink())
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	if cfg.Firehose != nil {
+		s, err := firehose.New(cfg.Firehose.Sink())
 		if err != nil {
 			return nil, err
 		}

@@ -102,8 +102,8 @@ type Joins struct {
 	ProcessMaxPerHost int             `yaml:"process_max_per_host" default:"65536" doc:"Processes remembered per host; the oldest go first, and their events have the gap process_unknown."`
 	NameTTL           config.Duration `yaml:"name_ttl" default:"300s" doc:"How long a DNS answer that tells no TTL names its addresses; five minutes are added to every TTL. Later sockets have the gap name_unknown."`
 	Skew              config.Duration `yaml:"skew" default:"5s" doc:"How far the clocks of hosts and network sensors may be apart: a sensor's record and a host's socket without a local port are one when they have the same other end within that time."`
-	OwnerWait         config.Duration `yaml:"owner_wait" default:"1h" doc:"How long a sensor's record of an address that is no known host's is kept, and a host's sockets are remembered for sensors' records that come late."`
-	OwnerWaitBytes    config.Bytes    `yaml:"owner_wait_bytes" default:"64MiB" doc:"Bound of the records kept for that, of one partition of the sensors' topics. Beyond it they are linked with no host, and are counted."`
+	OwnerWait         config.Duration `yaml:"owner_wait" default:"1h" doc:"How long a sensor's record of an address that is no known host's is kept, how long one that was sent on may still turn out to be another host's, and how long a host's sockets are remembered for sensors' records that come late."`
+	OwnerWaitBytes    config.Bytes    `yaml:"owner_wait_bytes" default:"64MiB" doc:"Bound of the records kept for that, of one partition of the sensors' topics. Beyond it they are linked with no host, and are counted. Those that may turn out to be another host's have as much again; beyond it they stay where they are."`
 	NamesMaxPerHost   int             `yaml:"names_max_per_host" default:"8192" doc:"Addresses with names remembered per host; those that end first go first."`
 }
 

@@ -18,6 +18,7 @@ type Kinesis struct {
 	Leases             Leases          `yaml:"leases"`
 	Start              string          `yaml:"start" default:"trim_horizon" enum:"trim_horizon|latest" doc:"Where reading begins at the first start of all: with what the stream still has, or with what comes from then on."`
 	Poll               config.Duration `yaml:"poll" default:"1s" doc:"Time between two looks at a shard while nothing comes. A shard answers five a second, of all who read it."`
+	FanOut             bool            `yaml:"fan_out" default:"false" doc:"Enhanced fan-out: the group registers a consumer of its name with the stream, whose records are pushed, 2 MiB a second and shard that no other consumer shares. AWS charges for it by the hour and shard until it is deregistered, which the enricher never does."`
 	Commit             config.Duration `yaml:"commit" default:"1s" doc:"How long a batch of a shard waits for more. Each is an object in the journal and a write to the lease."`
 	Journal            string          `yaml:"journal" doc:"Where the shards' state is kept: s3://BUCKET/PREFIX, or a folder that all processes share. Without it a shard that changes hands is joined with nothing known, and says so (state_partial)."`
 	JournalEndpoint    string          `yaml:"journal_endpoint" doc:"Address of S3; AWS's own when empty."`
@@ -93,6 +94,7 @@ func (c *Config) validateKinesis(add func(bad bool, key, format string, args ...
 	for key, topics := range map[string][]string{"sensor": c.Inputs.Sensor, "cloudtrail": c.Inputs.CloudTrail, "rekey": c.Inputs.Rekey} {
 		add(len(topics) > 0, "inputs."+key, "needs kafka: only rows are read from Kinesis")
 	}
+	add(k.FanOut && kinesis.CheckStream(c.Group) != nil, "kinesis.fan_out", "needs a group of 1 to 128 letters, digits, dots, dashes or underscores: it is the consumer's name")
 	for i, topic := range c.Inputs.Results {
 		add(kinesis.CheckStream(k.Stream(topic)) != nil, fmt.Sprintf("inputs.results[%d]", i), "is no name of a stream: name one in kinesis.streams")
 	}

@@ -18,6 +18,7 @@ kinesis:
   streams: {osquery.results: rows, osquery.enriched: told}
   leases: {period: 20s}
   start: latest
+  fan_out: true
   journal: s3://bucket/a/b/
 `)
 	if err != nil {
@@ -26,7 +27,7 @@ kinesis:
 	k := c.Kinesis
 	bucket, prefix, inS3 := k.Bucket()
 	if k.Stream("osquery.results") != "rows" || k.Stream("other") != "other" || c.LeaseTable() != "joins" || k.Leases.Period.Std() != 20*time.Second ||
-		k.Start != "latest" || bucket != "bucket" || prefix != "a/b/" || !inS3 || c.Destination() != "kinesis" || !c.Waiting().Keep {
+		k.Start != "latest" || !k.FanOut || bucket != "bucket" || prefix != "a/b/" || !inS3 || c.Destination() != "kinesis" || !c.Waiting().Keep {
 		t.Errorf("%+v", k)
 	}
 	if k.AWS.Region != "eu-west-1" || k.Poll.Std() != time.Second || k.Commit.Std() != time.Second || k.Aggregate != "kpl" {
@@ -54,10 +55,11 @@ func TestAWrongKinesisIsRefusedWithKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		"kinesis: {region: r}\n":                                                             "delivery: must be at_least_once: Kinesis has no transactions",
-		good + "inputs: {results: [a, b]}\n":                                                 "inputs.results: must name one stream",
-		good + "inputs: {results: [a b]}\n":                                                  "inputs.results[0]: is no name of a stream",
-		good + "inputs: {sensor: [zeek]}\n":                                                  "inputs.sensor: needs kafka",
+		"kinesis: {region: r}\n":             "delivery: must be at_least_once: Kinesis has no transactions",
+		good + "inputs: {results: [a, b]}\n": "inputs.results: must name one stream",
+		good + "inputs: {results: [a b]}\n":  "inputs.results[0]: is no name of a stream",
+		good + "inputs: {sensor: [zeek]}\n":  "inputs.sensor: needs kafka",
+		"group: a b\ndelivery: at_least_once\nkinesis: {fan_out: true, leases: {table: t}}\n": "kinesis.fan_out: needs a group of 1 to 128 letters",
 		good + "outputs: {to: files}\n":                                                      "outputs.dir: needed with to: files",
 		good + "outputs: {dir: /x}\n":                                                        "outputs.dir: is for to: files",
 		good + "outputs: {to: disk}\n":                                                       "outputs.to: expected one of kinesis, kafka, files",

@@ -63,8 +63,8 @@ func newProtocol(conn thrift.TTransport, cfg *thrift.TConfiguration) *protocol {
 func (p *protocol) connect(conn thrift.TTransport) {
 	p.link.TTransport = conn
 	p.link.SetTConfiguration(p.cfg)
-	p.in.ReadWriter.Reader.Reset(p.link)
-	p.in.ReadWriter.Writer.Reset(p.link)
+	p.in.Reader.Reset(p.link)
+	p.in.Writer.Reset(p.link)
 }
 
 // release tells whether the request that was read is finished with, so that its

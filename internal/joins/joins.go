@@ -87,7 +87,7 @@ func (b *Builder) Route(name string, facts *route.Facts, state func(operator str
 	p := enrich.NewPipeline(b.lenses, []enrich.Operator{router}, b.lookups)
 	p.Route(router)
 	p.Judge(judge)
-	return p, nil
+	return p, b.lookBack(p, state)
 }
 
 // Alone returns the pipeline that does all of this by itself, over rows and sensors'
@@ -143,12 +143,18 @@ func (b *Builder) pipeline(name string, number int32, first []enrich.Operator, s
 	p.Guard(books)
 	p.Judge(judge)
 	p.Wait(b.cfg.Waiting(), state("pipeline"))
-	if b.feeds != nil {
-		watch, err := retro.New(retro.Config{Window: b.cfg.Retro.Window.Std(), Feeds: func() retro.Feeds { return b.feeds.Current() }}, state("retro"))
-		if err != nil {
-			return nil, err
-		}
-		p.Retro(watch)
+	return p, b.lookBack(p, state)
+}
+
+// lookBack has the pipeline find what was met before, where LookBack was called.
+func (b *Builder) lookBack(p *enrich.Pipeline, state func(operator string) enrich.State) error {
+	if b.feeds == nil {
+		return nil
 	}
-	return p, nil
+	watch, err := retro.New(retro.Config{Window: b.cfg.Retro.Window.Std(), Feeds: func() retro.Feeds { return b.feeds.Current() }}, state("retro"))
+	if err != nil {
+		return err
+	}
+	p.Retro(watch)
+	return nil
 }

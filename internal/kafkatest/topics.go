@@ -2,7 +2,6 @@ package kafkatest
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -12,6 +11,9 @@ import (
 
 // patience is how long a helper waits for a broker before the test fails.
 const patience = 60 * time.Second
+
+// readCommitted is how the protocol numbers that isolation level.
+const readCommitted = 1
 
 // Client returns a client of the brokers that is closed with the test.
 func Client(t testing.TB, brokers []string, opts ...kgo.Opt) *kgo.Client {
@@ -45,30 +47,12 @@ func CreateTopic(t testing.TB, brokers []string, name string, partitions int32, 
 }
 
 // Read returns every record that is in the topic now, partition by partition
-// and in order within each. A client that does not come to the end although nothing
-// is open there is replaced by another one, which is told.
-func Read(t testing.TB, brokers []string, topic string, opts ...kgo.Opt) []*kgo.Record {
+// and in order within each. A reader of committed records reads as far as the topic is
+// decided; of a topic with transactions, it wants kgo.KeepControlRecords, since what was
+// aborted shows by its marker alone.
+func Read(t testing.TB, brokers []string, topic string, opts ...kgo.Opt) (all []*kgo.Record) {
 	t.Helper()
-	for try := 1; ; try++ {
-		records, missing := read(t, brokers, topic, opts)
-		if missing == nil {
-			return records
-		}
-		client := Client(t, brokers)
-		stable, err := kadm.NewClient(client).ListCommittedOffsets(t.Context(), topic)
-		client.Close()
-		said := fmt.Sprintf("topic %s was not read to its end: %v, where it is stable to %v (%v)", topic, missing, stable.Offsets()[topic], err)
-		if try == 3 {
-			t.Fatal(said)
-		}
-		t.Log(said)
-	}
-}
-
-// read is Read by one client. It also returns what is left when it takes too long.
-func read(t testing.TB, brokers []string, topic string, opts []kgo.Opt) (all []*kgo.Record, left []offsets) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience/3)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	client := Client(t, brokers, append(opts[:len(opts):len(opts)], kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 	defer client.Close()
@@ -76,20 +60,20 @@ func read(t testing.TB, brokers []string, topic string, opts []kgo.Opt) (all []*
 	found := make([][]*kgo.Record, len(missing))
 	for open(missing) {
 		fetches := client.PollFetches(ctx)
-		if fetches.Err0() != nil {
-			return nil, missing
+		if err := fetches.Err0(); err != nil {
+			t.Fatalf("read topic %s: %v; next and end of its partitions: %v", topic, err, missing)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			if r.Offset < missing[r.Partition].end {
 				found[r.Partition] = append(found[r.Partition], r)
-				missing[r.Partition].next = r.Offset + 1
 			}
+			missing[r.Partition].next = r.Offset + 1
 		})
 	}
 	for _, records := range found {
 		all = append(all, records...)
 	}
-	return all, nil
+	return all
 }
 
 // offsets of a partition: the next to read, and the first not to.
@@ -114,7 +98,11 @@ func spans(ctx context.Context, t testing.TB, client *kgo.Client, topic string) 
 	if err != nil {
 		t.Fatalf("start offsets of topic %s: %v", topic, err)
 	}
-	ends, err := admin.ListEndOffsets(ctx, topic)
+	list := admin.ListEndOffsets
+	if level, _ := client.OptValue(kgo.FetchIsolationLevel).(int8); level == readCommitted {
+		list = admin.ListCommittedOffsets
+	}
+	ends, err := list(ctx, topic)
 	if err == nil {
 		err = ends.Error()
 	}

@@ -1,8 +1,11 @@
 package kinesistest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"os/exec"
@@ -36,7 +39,27 @@ func Real(t testing.TB) *Front {
 	})
 	proxy := httputil.NewSingleHostReverseProxy(address)
 	proxy.ErrorLog = quiet()
+	proxy.ModifyResponse = begin
 	return NewFront(t, proxy)
+}
+
+// begin puts before the events of a subscription the message with which the service
+// begins them: the emulator leaves it out, and the SDK insists.
+func begin(answer *http.Response) error {
+	if answer.Header.Get("Content-Type") != "application/vnd.amazon.eventstream" {
+		return nil
+	}
+	var first bytes.Buffer
+	if err := encodeMessage(&first, "event", "initial-response", []byte("{}")); err != nil {
+		return err
+	}
+	answer.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(&first, answer.Body), answer.Body}
+	answer.ContentLength = -1
+	answer.Header.Del("Content-Length")
+	return nil
 }
 
 // module is the folder of an npm package that scripts/kinesis.sh has fetched.

@@ -27,8 +27,9 @@ const Variable = "LOGGER_EXT_CONFIG"
 
 // Config is the whole file.
 type Config struct {
-	Kafka          *kafkaconn.Config   `yaml:"kafka" doc:"Kafka to send to; with its defaults when the file has neither this nor kinesis."`
+	Kafka          *kafkaconn.Config   `yaml:"kafka" doc:"Kafka to send to; with its defaults when the file has neither this nor kinesis nor firehose."`
 	Kinesis        *kinesisconn.Config `yaml:"kinesis" doc:"Kinesis to send to, in the place of Kafka (docs/kinesis.md)."`
+	Firehose       *Firehose           `yaml:"firehose" doc:"Amazon Data Firehose to send to, in the place of Kafka, as lines of JSON (docs/kinesis.md)."`
 	Topics         Topics              `yaml:"topics"`
 	Routes         []route.Rule        `yaml:"routes" doc:"Calls that go to topics of their own. The first entry that matches wins, before redact changes anything; the rest goes to topics.results and topics.status."`
 	PackDelimiter  string              `yaml:"pack_delimiter" default:"_" doc:"osqueryd's --pack_delimiter, which routes by pack need; Fleet sets a slash."`
@@ -36,7 +37,7 @@ type Config struct {
 	Key            string              `yaml:"key" default:"agent" enum:"agent|host_identifier" doc:"What records are keyed by, which decides their partition: the agent's UUID, or osquery's hostIdentifier."`
 	Compression    string              `yaml:"compression" default:"zstd" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of the batches sent to Kafka; kinesis has its own."`
 	BuiltInNames   bool                `yaml:"built_in_names" default:"false" doc:"Send osqueryd's lines as its own kafka_producer does, for readers of that: the line as it is, one a record, without delivery; the row's name then stands in headers only."`
-	MaxRecordBytes config.Bytes        `yaml:"max_record_bytes" default:"1000000" doc:"Largest record that is sent; larger rows become dead letters. Raise it together with the topics' max.message.bytes, or kinesis.record_bytes."`
+	MaxRecordBytes config.Bytes        `yaml:"max_record_bytes" default:"1000000" doc:"Largest record that is sent; larger rows become dead letters. Raise it together with the topics' max.message.bytes, or kinesis.record_bytes; firehose takes no larger one than 1023999 bytes."`
 	Batch          Batch               `yaml:"batch"`
 	Shipping       Shipping            `yaml:"shipping"`
 	Heartbeat      config.Duration     `yaml:"heartbeat" default:"5m" doc:"Time between two heartbeats, records in line with the rows that say that this host lives and how its spool fares; 0 sends none, and nobody then notices a silent host."`
@@ -211,7 +212,7 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("defaults: %w", err)
 	}
 	err := config.Load(path, c, os.LookupEnv)
-	if c.Kafka != nil || c.Kinesis != nil {
+	if c.Kafka != nil || c.Kinesis != nil || c.Firehose != nil {
 		return c, err
 	}
 	c.Kafka = &kafkaconn.Config{}

@@ -80,6 +80,8 @@ type Event struct {
 
 	// Link is set for what one host did in a sensor's record.
 	Link *Link
+	// Call is set for an API call, which has no row.
+	Call *Call
 	// Elsewhere tells that the event's findings are raised where its link is.
 	Elsewhere bool
 	// read is where this partition read the row, which is not Position where it came

@@ -22,6 +22,9 @@ type Link struct {
 	Responder bool
 	// Shared tells that several hosts may have owned the address.
 	Shared bool
+	// Change and Withdrawn are the Side's.
+	Change    int
+	Withdrawn bool
 	// Slack is how much later than the record evidence of it may have happened. An
 	// operator sets it.
 	Slack time.Duration
@@ -62,7 +65,7 @@ func (l *Link) Only() (s *Socket, ok bool) {
 
 // clean is the link before anything was found.
 func (l *Link) clean() *Link {
-	return &Link{Host: l.Host, Source: l.Source, Responder: l.Responder, Shared: l.Shared}
+	return &Link{Host: l.Host, Source: l.Source, Responder: l.Responder, Shared: l.Shared, Change: l.Change, Withdrawn: l.Withdrawn}
 }
 
 // untold tells a link that may be of another host's and fits nothing on this one.
@@ -89,7 +92,9 @@ func otherEnd(f event.Field) event.Field {
 func opened(in Input, s *Side) Input {
 	inner := Input{Key: []byte(s.Host), Value: s.Value, Position: s.Position, Appended: s.Appended, read: in.place()}
 	if s.Kind == SideSensor {
-		inner.Sensor, inner.link = true, &Link{Host: s.Host, Source: s.Source, Responder: s.Responder, Shared: s.Shared}
+		inner.Sensor, inner.link = true, &Link{
+			Host: s.Host, Source: s.Source, Responder: s.Responder, Shared: s.Shared, Change: s.Change, Withdrawn: s.Withdrawn,
+		}
 	}
 	return inner
 }
@@ -110,6 +115,9 @@ func (p *Pipeline) processSide(ctx context.Context, in Input, out *Out) error {
 		if err := p.event.ParseSensor(s.Value); err != nil {
 			p.refuse(inner, err, out)
 			return nil
+		}
+		if s.Change > 0 {
+			return p.rerouted(ctx, inner, out)
 		}
 		return p.step(ctx, inner, -1, out)
 	}
@@ -134,7 +142,12 @@ func (p *Pipeline) recallSide(ctx context.Context, in Input) error {
 		if err := p.again.ParseSensor(s.Value); err != nil {
 			return nil //nolint:nilerr // it is a dead letter
 		}
-		_, err := p.remember(ctx, opened(in, s), -1, "")
+		inner := opened(in, s)
+		p.replaced(inner.link)
+		if s.Withdrawn {
+			return nil
+		}
+		_, err := p.remember(ctx, inner, -1, "")
 		return err
 	}
 	return nil
@@ -144,7 +157,7 @@ func (p *Pipeline) recallSide(ctx context.Context, in Input) error {
 func (p *pending) side() *Side {
 	return &Side{
 		Host: p.host, Kind: SideSensor, Time: p.at, Value: p.row, Source: p.link.Source, Position: p.position, Appended: p.appended,
-		Responder: p.link.Responder, Shared: p.link.Shared,
+		Responder: p.link.Responder, Shared: p.link.Shared, Change: p.link.Change,
 	}
 }
 
@@ -184,6 +197,8 @@ func (w *writer) link(e *Event) {
 
 func (l *Link) status() string {
 	switch {
+	case l.Withdrawn:
+		return "withdrawn"
 	case len(l.Sockets) == 0:
 		return "unknown"
 	case len(l.Sockets) > 1 || l.Shared:

@@ -318,7 +318,7 @@ func (p *Pipeline) remember(ctx context.Context, in Input, sub int, id string) (
 	if n, used := binary.Uvarint(b); used > 0 {
 		kept.held, kept.noted, kept.revision = false, true, int(n)
 	}
-	e.Revision = p.partial.Base + kept.revision
+	e.Revision = p.partial.Base + e.Link.first() + kept.revision
 	p.value, kept.answer = appendEnriched(p.value[:0], e, time.Time{}, p.waits.seed, true)
 	return kept, nil
 }

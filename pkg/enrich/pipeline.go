@@ -73,9 +73,10 @@ type Pipeline struct {
 	retro  Retro // nil without one
 	// partial tells of a loss of state.
 	partial Partial
-	// flushed is when the judge was last asked to.
-	flushed time.Time
-	now     func() time.Time
+	// flushed is when the judge was last asked to, swept when notes of withdrawn links were
+	// last looked through.
+	flushed, swept time.Time
+	now            func() time.Time
 }
 
 // NewPipeline builds a pipeline that owns the operators; lookups are shared. It
@@ -127,7 +128,7 @@ func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 // take takes a record on that is not, or no longer, in an envelope.
 func (p *Pipeline) take(ctx context.Context, in Input, out *Out) error {
 	if p.router != nil && in.Broken == nil {
-		taken, err := p.router.Route(&in, out)
+		taken, err := p.router.Route(&in, func(c *Call) error { return p.called(ctx, &in, c, out) }, out)
 		if err != nil || taken {
 			return err
 		}
@@ -273,7 +274,7 @@ func (p *Pipeline) lookup(ctx context.Context, e *Event) error {
 
 // tell writes the event, unless it is held.
 func (p *Pipeline) tell(ctx context.Context, e *Event, at time.Time, sub int, out *Out) error {
-	e.Revision = p.partial.Base
+	e.Revision = p.partial.Base + e.Link.first()
 	var kept *pending
 	if p.waits != nil {
 		now, err := p.clocks.now(e.Host)

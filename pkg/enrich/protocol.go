@@ -96,8 +96,8 @@ func (w *writer) web(e *Event) {
 // tls writes what tells the two ends of an encrypted conversation.
 func (w *writer) tls(e *Event) {
 	client := [...]string{e.Text(event.SNI), e.Text(event.JA3), e.Text(event.JA4)}
-	server := [...]string{e.Text(event.JA3S), e.Text(event.JA4S)}
-	if client == [3]string{} && server == [2]string{} {
+	server := [...]string{e.Text(event.JA3S), e.Text(event.JA4S), e.Text(event.JARM)}
+	if client == [3]string{} && server == [3]string{} {
 		return
 	}
 	w.object("tls")
@@ -108,10 +108,11 @@ func (w *writer) tls(e *Event) {
 		w.text("ja4", client[2])
 		w.close('}')
 	}
-	if server != [2]string{} {
+	if server != [3]string{} {
 		w.object("server")
 		w.text("ja3s", server[0])
 		w.text("ja4s", server[1])
+		w.text("jarm", server[2])
 		w.close('}')
 	}
 	w.close('}')

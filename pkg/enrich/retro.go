@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
 // Retro finds what was met before the feeds knew of it. Like an Operator it owns one
@@ -36,11 +38,10 @@ func (p *Pipeline) Retro(r Retro) { p.retro = r }
 
 // observed shows the event to who may have to find it again.
 func (p *Pipeline) observed(e *Event) error {
-	if p.retro == nil {
-		return nil
-	}
-	if err := p.retro.Observe(e, e.read); err != nil {
-		return fmt.Errorf("event %s: what was met: %w", e.ID, err)
+	if p.retro != nil && !e.Elsewhere {
+		if err := p.retro.Observe(e, e.read); err != nil {
+			return fmt.Errorf("event %s: what was met: %w", e.ID, err)
+		}
 	}
 	e.SoughtIn = nil // it would outlive its use while no event comes
 	return nil
@@ -76,8 +77,17 @@ func (p *Pipeline) Recheck(ctx context.Context, in Input, out *Out) error {
 			return nil
 		}
 	}
-	if in.Sensor || in.Broken != nil {
-		return nil //nolint:nilerr // a broken record met nothing
+	if in.Broken != nil {
+		return nil //nolint:nilerr // it met nothing
+	}
+	if p.router != nil {
+		taken, err := p.router.Again(&in, func(c *Call) error { return p.calledAgain(ctx, &in, c, out) })
+		if err != nil || taken {
+			return err
+		}
+	}
+	if in.Sensor {
+		return p.recheckSensor(ctx, in, out)
 	}
 	err := p.rows(&p.again, in, func(sub int) error { return p.recheckRow(ctx, in, sub, out) })
 	var none *noRowError
@@ -91,10 +101,30 @@ func (p *Pipeline) Recheck(ctx context.Context, in Input, out *Out) error {
 func (p *Pipeline) recheckRow(ctx context.Context, in Input, sub int, out *Out) error {
 	e := &p.again
 	p.identify(e, in, sub)
+	if gone, err := p.isWithdrawn(e.Link); err != nil || gone {
+		return err
+	}
 	if err := p.answer(ctx, e); err != nil {
 		return err
 	}
-	if !p.retro.Meets(e) {
+	return p.met(e, out)
+}
+
+// recheckSensor judges what a sensor saw of ends that are no host's; what it saw of a
+// host's is judged there.
+func (p *Pipeline) recheckSensor(ctx context.Context, in Input, out *Out) error {
+	return splitSensor(in.Value, func(r *event.SensorRecord, sub int) error {
+		if p.parseSensor(&p.again, r) != nil {
+			return nil //nolint:nilerr // it is a dead letter
+		}
+		return p.recheckRow(ctx, in, sub, out)
+	})
+}
+
+// met judges an event that was read again where it says something new.
+func (p *Pipeline) met(e *Event, out *Out) error {
+	e.SoughtIn = nil // as in observed
+	if e.Elsewhere || !p.retro.Meets(e) {
 		return nil
 	}
 	e.Again = true

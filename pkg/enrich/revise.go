@@ -69,6 +69,9 @@ func (p *Pipeline) OnIdle(ctx context.Context, out *Out) error {
 	if err := p.idle(ctx, out); err != nil {
 		return err
 	}
+	if err := p.sweepWithdrawn(); err != nil {
+		return err
+	}
 	if err := p.flush(false, out); err != nil || p.waits == nil {
 		return err
 	}
@@ -207,7 +210,7 @@ func (p *Pipeline) revise(ctx context.Context, kept *pending, forced bool, out *
 	if !kept.held {
 		revision++
 	}
-	e.Revision = p.partial.Base + revision
+	e.Revision = p.partial.Base + e.Link.first() + revision
 	var answer uint64
 	p.value, answer = appendEnriched(p.value[:0], e, p.now(), p.waits.seed, true)
 	if !kept.held && answer == kept.answer {

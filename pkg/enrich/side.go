@@ -25,6 +25,11 @@ type Side struct {
 	// Responder tells that the host is the end that a sensor's record calls the
 	// responder, Shared that other hosts may have been the owner of its address.
 	Responder, Shared bool
+	// Change is 0 at first and grows when later facts tell of another owner: of two with
+	// one Source and Host the higher holds. Withdrawn tells that the record turned out
+	// not to be the host's.
+	Change    int
+	Withdrawn bool
 }
 
 // SideKind says what a Side's Value is.
@@ -41,6 +46,9 @@ const (
 	SideHost       SideKind = "host"       // what an instance's host says of it, to the same
 )
 
+// maxChange bounds Change, so that revisions stay numbers that every reader takes.
+const maxChange = 1 << 16
+
 // SchemaSide is the schema of the envelope.
 const SchemaSide = "stackjoin.side/1"
 
@@ -54,6 +62,8 @@ type envelope struct {
 	From      from            `json:"from"`
 	Responder bool            `json:"responder,omitempty"`
 	Shared    bool            `json:"shared,omitempty"`
+	Change    int             `json:"change,omitempty"`
+	Withdrawn bool            `json:"withdrawn,omitempty"`
 	Value     json.RawMessage `json:"value,omitempty"`
 }
 
@@ -76,6 +86,7 @@ func (s *Side) Append(dst []byte) ([]byte, error) {
 	p := s.Position
 	head, err := json.Marshal(&envelope{
 		Schema: SchemaSide, Host: s.Host, Kind: s.Kind, Time: s.Time, Source: s.Source, Responder: s.Responder, Shared: s.Shared,
+		Change: s.Change, Withdrawn: s.Withdrawn,
 		From: from{p.Topic, p.Partition, p.Offset, p.File, p.Line, s.Appended},
 	})
 	if err != nil {
@@ -108,12 +119,12 @@ func ReadSide(value []byte) (*Side, error) {
 	if err := json.Unmarshal(value, &e); err != nil {
 		return nil, fmt.Errorf("side record: %w", err)
 	}
-	if e.Schema != SchemaSide || e.Host == "" || e.Kind == "" || len(e.Value) == 0 {
+	if e.Schema != SchemaSide || e.Host == "" || e.Kind == "" || len(e.Value) == 0 || e.Change < 0 || e.Change > maxChange {
 		return nil, errSide
 	}
 	return &Side{
 		Host: e.Host, Kind: e.Kind, Time: e.Time, Value: e.Value, Source: e.Source,
 		Position: Position{e.From.Topic, e.From.Partition, e.From.Offset, e.From.File, e.From.Line}, Appended: e.From.Appended,
-		Responder: e.Responder, Shared: e.Shared,
+		Responder: e.Responder, Shared: e.Shared, Change: e.Change, Withdrawn: e.Withdrawn,
 	}, nil
 }

@@ -23,6 +23,7 @@ func aSide(kind enrich.SideKind, value string) *enrich.Side {
 func TestASideRecordIsReadAsItWasWritten(t *testing.T) {
 	for _, value := range []string{`{"a":"<&>é\u2028","n":1.50}`, `{ "ts" : 1 }`, `[]`, `"x"`} {
 		want := aSide(enrich.SideSensor, value)
+		want.Change, want.Withdrawn = 3, true
 		b, err := want.Append(nil)
 		if err != nil {
 			t.Fatal(err)

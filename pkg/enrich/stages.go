@@ -7,9 +7,12 @@ import (
 
 // Router takes records that are not the pipeline's to join.
 type Router interface {
-	// Route takes a record that is no side record, and tells whether there is nothing
-	// else to do with it.
-	Route(in *Input, out *Out) (taken bool, err error)
+	// Route takes a record that is no side record, shows the API calls that it holds, but
+	// for copies, and tells whether there is nothing else to do with it.
+	Route(in *Input, called func(*Call) error, out *Out) (taken bool, err error)
+	// Again shows the calls of a record that was routed before, with copies, and tells
+	// the same.
+	Again(in *Input, called func(*Call) error) (taken bool, err error)
 }
 
 // Route sets who takes records on elsewhere. It is called before Process.

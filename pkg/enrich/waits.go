@@ -165,6 +165,12 @@ func (w *waits) drop(p *pending) error {
 		}
 		w.unparked++
 	}
+	w.forget(p)
+	return nil
+}
+
+// forget is drop for what the state knows nothing of, or another p's.
+func (w *waits) forget(p *pending) {
 	w.bytes -= p.weight()
 	p.gone, p.row = true, nil
 	w.tidy()
@@ -172,7 +178,6 @@ func (w *waits) drop(p *pending) error {
 	if q := w.hosts[p.host]; q != nil && len(q.all) == 0 {
 		delete(w.hosts, p.host)
 	}
-	return nil
 }
 
 func key(kind, id string) []byte { return append([]byte(kind), id...) }

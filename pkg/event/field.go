@@ -67,6 +67,7 @@ const (
 	JA3S
 	JA4
 	JA4S
+	JARM // of a server, as a scan found it
 	CertificateSHA1
 
 	// Which file.
@@ -110,7 +111,7 @@ func fieldNames() [fieldCount]string {
 		RemoteHost: "remote_host", Protocol: "protocol", Family: "family", ConnectionUID: "connection_uid", SensorName: "sensor_name",
 		Domain: "domain", QueryType: "query_type", Answer: "answer", AnswerTTL: "answer_ttl", URL: "url", RequestPath: "request_path",
 		HTTPHost: "http_host", HTTPMethod: "http_method", HTTPStatus: "http_status", UserAgent: "user_agent", SNI: "sni",
-		JA3: "ja3", JA3S: "ja3s", JA4: "ja4", JA4S: "ja4s", CertificateSHA1: "certificate_sha1",
+		JA3: "ja3", JA3S: "ja3s", JA4: "ja4", JA4S: "ja4s", JARM: "jarm", CertificateSHA1: "certificate_sha1",
 		TargetPath: "target_path", RenamedFrom: "renamed_from", RenamedTo: "renamed_to", MD5: "md5", SHA1: "sha1", SHA256: "sha256",
 		HostName: "host_name", HostUUID: "host_uuid", InterfaceName: "interface_name", InterfaceAddress: "interface_address",
 		Device: "device", MountPath: "mount_path", FileSystem: "file_system", InstanceID: "instance_id", AccountID: "account_id",

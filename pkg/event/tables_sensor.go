@@ -31,7 +31,7 @@ func zeekLenses() []*Lens {
 			Protocol: "proto", Domain: "query", QueryType: "qtype_name", Answer: "answers", AnswerTTL: "TTLs", Outcome: "rcode_name",
 		}),
 		zeek("ssl", TLS, map[Field]string{
-			SNI: "server_name", JA3: "ja3", JA3S: "ja3s", JA4: "ja4", JA4S: "ja4s", CertificateSHA1: "resp_certificate_sha1", Outcome: "established",
+			SNI: "server_name", JA3: "ja3", JA3S: "ja3s", JA4: "ja4", JA4S: "ja4s", JARM: "jarm", CertificateSHA1: "resp_certificate_sha1", Outcome: "established",
 		}),
 		zeek("http", HTTP, map[Field]string{
 			HTTPHost: "host", RequestPath: "uri", HTTPMethod: "method", HTTPStatus: "status_code", UserAgent: "user_agent",

@@ -25,6 +25,8 @@ func child(ctx context.Context, role string, args []string) error {
 		return copierChild(ctx, args)
 	case "producer":
 		return producerChild(ctx, args)
+	case "changelog":
+		return changelogChild(ctx, args)
 	case "sync":
 		return syncChild(args)
 	case "spool", "wlog":

@@ -1,6 +1,7 @@
-// Command bench measures logger-ext, its spool and the index of indicators beside what else could do the
-// work, in one run and in turns, and prints ratios with the bar that each must
-// keep. It is a module of its own, so that nobody else needs its peers.
+// Command bench measures logger-ext, its spool, the index of indicators and what the
+// enricher does and keeps beside what else could do the work, in one run and in turns,
+// and prints ratios with the bar that each must keep. It is a module of its own, so that
+// nobody else needs its peers.
 //
 // It must never compare numbers of two runs: the machine changes between them.
 package main
@@ -17,6 +18,13 @@ import (
 )
 
 func main() {
+	if path := os.Getenv(floorVariable); path != "" {
+		if err := floorExtension(path, os.Args[1:]); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Args[1:])
 	stop()
@@ -41,7 +49,7 @@ func run(ctx context.Context, args []string) error {
 		name    string
 		measure func(context.Context) error
 	}{
-		{"footprint", b.footprint}, {"giant", b.giant}, {"spool", b.spool}, {"socket", b.socket}, {"latency", b.latency}, {"connections", b.connections}, {"index", b.index}, {"enricher", b.enricher},
+		{"footprint", b.footprint}, {"giant", b.giant}, {"spool", b.spool}, {"socket", b.socket}, {"latency", b.latency}, {"connections", b.connections}, {"index", b.index}, {"state", b.state}, {"enricher", b.enricher},
 	} {
 		if len(args) > 0 && !slices.Contains(args, part.name) {
 			continue

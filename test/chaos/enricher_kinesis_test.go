@@ -6,14 +6,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/big"
 	"math/rand/v2"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -41,12 +42,26 @@ type streams struct {
 	front  *kinesistest.Front
 	dynamo string
 	client *awskinesis.Client
+
+	endpoint string // what enrichers talk to
+	more     string // of their kinesis section
 }
 
 func newStreams(t *testing.T) *streams {
 	t.Helper()
 	front := kinesistest.Real(t)
-	return &streams{t: t, front: front, dynamo: kinesistest.Dynamo(t), client: kinesistest.Client(t, front.Endpoint())}
+	return &streams{t: t, front: front, endpoint: front.Endpoint(), dynamo: kinesistest.Dynamo(t), client: kinesistest.Client(t, front.Endpoint())}
+}
+
+// newPushedStreams is a Kinesis whose records are pushed, by subscriptions that live for
+// seconds.
+func newPushedStreams(t *testing.T) *streams {
+	t.Helper()
+	s := newStreams(t)
+	server := httptest.NewServer(&kinesistest.Subscriptions{Next: s.front, Client: s.client, Life: 10 * time.Second, Guard: time.Second, Cut: 500})
+	t.Cleanup(server.Close)
+	s.endpoint, s.more = server.URL, "  fan_out: true\n"
+	return s
 }
 
 // kinesisJoin is a group of enrichers that read one stream and write to others.
@@ -79,12 +94,12 @@ func (s *streams) newJoin(binary, name, input string) *kinesisJoin {
   journal: %[7]s
   poll: 250ms
   commit: 300ms
-group: %[8]s
+%[11]sgroup: %[8]s
 delivery: at_least_once
 inputs: {results: [%[9]s]}
 outputs: {enriched: %[8]s.enriched, findings: %[8]s.findings, deadletter: %[8]s.deadletter}
 feeds: [{name: sample, path: %[10]s/sample.txt, confidence: 80, allow_private: true}]
-`, s.front.Endpoint(), kinesistest.Region, kinesistest.AccessKey, kinesistest.SecretKey, s.dynamo, leasePeriod, j.journal, name, input, feeds), 0o600))
+`, s.endpoint, kinesistest.Region, kinesistest.AccessKey, kinesistest.SecretKey, s.dynamo, leasePeriod, j.journal, name, input, feeds, s.more), 0o600))
 	j.log, err = os.Create(filepath.Join(j.dir, "enricher.log"))
 	must(t, err)
 	t.Cleanup(func() {
@@ -99,44 +114,66 @@ feeds: [{name: sample, path: %[10]s/sample.txt, confidence: 80, allow_private: t
 
 // tailer reads a stream that is never resharded, as it grows.
 type tailer struct {
-	t         *testing.T
-	client    *awskinesis.Client
-	iterators []*string
-	records   [][]*kgo.Record // of each shard, as a topic would have them
+	t      *testing.T
+	client *awskinesis.Client
+	stream string
+	shards []*tailed
+}
+
+// tailed is one shard of it.
+type tailed struct {
+	id, last string        // last is the sequence number of the last record read
+	iterator *string       // nil where it has to be asked for
+	records  []*kgo.Record // as a topic would have them
 }
 
 func newTailer(t *testing.T, client *awskinesis.Client, name string) *tailer {
 	t.Helper()
 	shards, err := client.ListShards(t.Context(), &awskinesis.ListShardsInput{StreamName: &name})
 	must(t, err)
-	r := &tailer{t: t, client: client, records: make([][]*kgo.Record, len(shards.Shards))}
+	r := &tailer{t: t, client: client, stream: name}
 	for _, s := range shards.Shards {
-		out, err := client.GetShardIterator(t.Context(), &awskinesis.GetShardIteratorInput{
-			StreamName: &name, ShardId: s.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
-		})
-		must(t, err)
-		r.iterators = append(r.iterators, out.ShardIterator)
+		r.shards = append(r.shards, &tailed{id: *s.ShardId})
 	}
 	return r
 }
 
 // read takes in what came since, and returns all.
-func (r *tailer) read() []*kgo.Record {
+func (r *tailer) read() (all []*kgo.Record) {
 	r.t.Helper()
-	for i := range r.iterators {
-		for {
-			out, err := r.client.GetRecords(r.t.Context(), &awskinesis.GetRecordsInput{ShardIterator: r.iterators[i]})
-			must(r.t, err)
-			r.iterators[i] = out.NextShardIterator
-			for _, record := range out.Records {
-				r.records[i] = append(r.records[i], recordsIn(r.t, &record)...)
-			}
-			if len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
-				break
-			}
+	for _, s := range r.shards {
+		for r.more(s) {
 		}
+		all = append(all, s.records...)
 	}
-	return slices.Concat(r.records...)
+	return all
+}
+
+// more reads on in a shard; it is false at its tip.
+func (r *tailer) more(s *tailed) bool {
+	r.t.Helper()
+	if s.iterator == nil {
+		in := &awskinesis.GetShardIteratorInput{StreamName: &r.stream, ShardId: &s.id, ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
+		if s.last != "" {
+			in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &s.last
+		}
+		out, err := r.client.GetShardIterator(r.t.Context(), in)
+		must(r.t, err)
+		s.iterator = out.ShardIterator
+	}
+	out, err := r.client.GetRecords(r.t.Context(), &awskinesis.GetRecordsInput{ShardIterator: s.iterator})
+	var expired *types.ExpiredIteratorException // after five minutes, in which rows were written
+	if errors.As(err, &expired) {
+		s.iterator = nil
+		return true
+	}
+	must(r.t, err)
+	s.iterator = out.NextShardIterator
+	for i := range out.Records {
+		s.records = append(s.records, recordsIn(r.t, &out.Records[i])...)
+		s.last = *out.Records[i].SequenceNumber
+	}
+	return len(out.Records) > 0 || aws.ToInt64(out.MillisBehindLatest) > 0
 }
 
 func recordsIn(t *testing.T, in *types.Record) (out []*kgo.Record) {
@@ -329,31 +366,33 @@ func highest(t *testing.T, out []*kgo.Record) []*kgo.Record {
 // of every row comes out, a repeat is equal in every byte, what waits for nothing is in
 // its host's order, and the last of each is that of a calm run.
 func TestKinesisEnrichersLoseNothingWhateverDies(t *testing.T) {
-	kinesisJoins(t, kinesisJoinSeeds, func(*streams, string, *rand.Rand) {})
+	kinesisJoins(t, kinesisJoinSeeds, newStreams, func(*streams, string, *rand.Rand) {})
 }
 
 // The same while shards are split and merged under way: no row of a child is told
 // before those of its parents, and what was known of a host goes with it.
 func TestKinesisEnrichersLoseNothingThroughSplitsAndMerges(t *testing.T) {
-	kinesisJoins(t, kinesisReshardSeeds, func(s *streams, input string, rng *rand.Rand) {
-		if rng.IntN(5) == 0 {
-			s.reshard(input, rng)
-		}
-	})
+	kinesisJoins(t, kinesisReshardSeeds, newStreams, reshardAtTimes)
+}
+
+// The same where records are pushed.
+func TestKinesisEnrichersLoseNothingWithFanOut(t *testing.T) {
+	kinesisJoins(t, kinesisFanOutSeeds, newPushedStreams, reshardAtTimes)
+}
+
+func reshardAtTimes(s *streams, input string, rng *rand.Rand) {
+	if rng.IntN(5) == 0 {
+		s.reshard(input, rng)
+	}
 }
 
 // kinesisJoins runs seeds; meanwhile is called after each batch of rows.
-func kinesisJoins(t *testing.T, n int, meanwhile func(s *streams, input string, rng *rand.Rand)) {
+func kinesisJoins(t *testing.T, n int, open func(*testing.T) *streams, meanwhile func(s *streams, input string, rng *rand.Rand)) {
 	t.Helper()
-	if text := os.Getenv("CHAOS_SEEDS"); text != "" {
-		var err error
-		n, err = strconv.Atoi(text)
-		must(t, err)
-	}
 	binary := buildEnricher(t)
-	for _, seed := range seeds(t, n) {
+	for _, seed := range seeds(t, chaosSeeds(t, n)) {
 		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
-			s, rng := newStreams(t), rand.New(rand.NewPCG(seed, 0))
+			s, rng := open(t), rand.New(rand.NewPCG(seed, 0))
 			input := fmt.Sprintf("rows-%d", seed)
 			kinesistest.CreateStream(t, s.front.Endpoint(), input, 3)
 			j := s.newJoin(binary, fmt.Sprintf("chaos-%d", seed), input)
@@ -413,7 +452,7 @@ func (j *kinesisJoin) disturbed(rng *rand.Rand, meanwhile func()) (rows []*kgo.R
 func TestRowsComeThroughKinesisWhoeverIsKilled(t *testing.T) {
 	const perCall = 1_000
 	binary := buildEnricher(t)
-	eachSeed(t, kinesisChainSeeds, func(t *testing.T, rng *rand.Rand) {
+	eachSeed(t, chaosSeeds(t, kinesisChainSeeds), func(t *testing.T, rng *rand.Rand) {
 		s := newStreams(t)
 		newShakyKinesis(t, s.front) // the streams
 		j := s.newJoin(binary, fmt.Sprintf("chain-%d", rng.Uint32()), "osquery.results")

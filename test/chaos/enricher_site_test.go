@@ -21,15 +21,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stackjoin/stackjoin/internal/kafkatest"
+	"github.com/stackjoin/stackjoin/internal/loggertest"
 )
 
 // buildEnricher builds the real program.
 func buildEnricher(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "enricher")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/stackjoin/stackjoin/cmd/enricher").CombinedOutput()
+	path, err := loggertest.BuildProgram(t.Context(), "./cmd/enricher", filepath.Join(t.TempDir(), "enricher"))
 	if err != nil {
-		t.Fatalf("build enricher: %v\n%s", err, out)
+		t.Fatal(err)
 	}
 	return path
 }

@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -28,15 +26,9 @@ const fenced = 22 * time.Second
 // exactly once, what waits for nothing in the order of its host, and the last of each
 // is that of a calm run.
 func TestEnrichersLoseAndRepeatNothingWhateverDies(t *testing.T) {
-	n := enricherSeeds
-	if text := os.Getenv("CHAOS_SEEDS"); text != "" {
-		var err error
-		n, err = strconv.Atoi(text)
-		must(t, err)
-	}
 	kafka := kafkatest.RealCluster(t, 3)
 	binary := buildEnricher(t)
-	for _, seed := range seeds(t, n) {
+	for _, seed := range seeds(t, chaosSeeds(t, enricherSeeds)) {
 		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
 			disturbed := newJoin(t, kafka, binary, fmt.Sprintf("chaos-%d", seed), fmt.Sprintf("rows-%d", seed))
 			disturbed.disturb(rand.New(rand.NewPCG(seed, 0)))

@@ -56,6 +56,17 @@ func eachSeed(t *testing.T, n int, test func(*testing.T, *rand.Rand)) {
 	}
 }
 
+// chaosSeeds is $CHAOS_SEEDS, or n.
+func chaosSeeds(t *testing.T, n int) int {
+	t.Helper()
+	if text := os.Getenv("CHAOS_SEEDS"); text != "" {
+		var err error
+		n, err = strconv.Atoi(text)
+		must(t, err)
+	}
+	return n
+}
+
 // seeds is n random ones, or that of $SEED alone.
 func seeds(t *testing.T, n int) (all []uint64) {
 	t.Helper()

@@ -18,7 +18,8 @@ const (
 
 	// kinesisSeeds are on the Kinesis in memory, the others on kinesis-local.
 	kinesisSeeds, localSeeds, manyRowsSeeds = 100, 10, 100
+	firehoseSeeds                           = 20
 	// Those that read kinesis-local tell so many rows each.
-	kinesisJoinSeeds, kinesisReshardSeeds, kinesisChainSeeds = 100, 100, 20
-	rowsOfKinesis, callsOfChain                              = 10_000, 100
+	kinesisJoinSeeds, kinesisReshardSeeds, kinesisFanOutSeeds, kinesisChainSeeds = 100, 100, 20, 100
+	rowsOfKinesis, callsOfChain                                                  = 10_000, 100
 )

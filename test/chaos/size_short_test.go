@@ -17,7 +17,8 @@ const (
 
 	// kinesisSeeds are on the Kinesis in memory, the others on kinesis-local.
 	kinesisSeeds, localSeeds, manyRowsSeeds = 5, 2, 3
+	firehoseSeeds                           = 2
 	// Those that read kinesis-local tell so many rows each.
-	kinesisJoinSeeds, kinesisReshardSeeds, kinesisChainSeeds = 5, 2, 1
-	rowsOfKinesis, callsOfChain                              = 2_000, 20
+	kinesisJoinSeeds, kinesisReshardSeeds, kinesisFanOutSeeds, kinesisChainSeeds = 5, 2, 1, 1
+	rowsOfKinesis, callsOfChain                                                  = 2_000, 20
 )

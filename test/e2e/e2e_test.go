@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stackjoin/stackjoin/internal/kafkatest"
+	"github.com/stackjoin/stackjoin/internal/loggertest"
 	"github.com/stackjoin/stackjoin/internal/osqueryd"
 	"github.com/stackjoin/stackjoin/schemas/schematest"
 )
@@ -49,9 +50,8 @@ func programs(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"logger-ext", "enricher"} {
-		out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), "github.com/stackjoin/stackjoin/cmd/"+name).CombinedOutput()
-		if err != nil {
-			t.Fatalf("build %s: %v\n%s", name, err, out)
+		if _, err := loggertest.BuildProgram(t.Context(), "./cmd/"+name, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
 		}
 	}
 	return dir

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/stackjoin/stackjoin/internal/kafkatest"
+	"github.com/stackjoin/stackjoin/internal/loggertest"
 )
 
 const (
@@ -56,9 +57,8 @@ func newHost(t *testing.T) *host {
 	}
 	h := &host{t: t, dir: dir, broker: kafkatest.Fake(t, kfake.SeedTopics(1, "osquery.results", "osquery.status", "osquery.deadletter"))}
 	t.Cleanup(h.clean)
-	out, err := exec.Command("go", "build", "-o", h.path("logger-ext.ext"), "github.com/stackjoin/stackjoin/cmd/logger-ext").CombinedOutput()
-	if err != nil {
-		t.Fatalf("build logger-ext: %v\n%s", err, out)
+	if _, err := loggertest.Build(t.Context(), h.dir); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.Mkdir(h.path("watched"), 0o700); err != nil {
 		t.Fatal(err)

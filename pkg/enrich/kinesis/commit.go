@@ -41,7 +41,6 @@ func (s *session) commit(ctx context.Context, outputs []enrich.Output) error {
 		if err := s.out.Deliver(ctx, outputs); err != nil {
 			return err
 		}
-		to.Sent = true
 		if err := s.held.Move(ctx, to); err != nil {
 			return err
 		}
@@ -79,6 +78,9 @@ func (s *session) progress() lease.Progress {
 	if s.handed > 0 {
 		to.Checkpoint = s.queue[s.handed-1].at
 	}
+	if s.journal == nil {
+		to.Epoch, to.Sent = s.epoch+1, true
+	}
 	return to
 }
 
@@ -112,8 +114,19 @@ func (s *session) leave(ctx context.Context) error {
 func (s *session) end(ctx context.Context) error {
 	ctx, cancel := s.whileHeld(ctx)
 	defer cancel()
-	to := s.held.Progress
-	to.Sent = true
-	to.Offset, to.Epoch = s.offset, s.epoch
+	if err := s.keepInherited(ctx); err != nil {
+		return err
+	}
+	to := s.progress()
+	to.Journal, to.Sent = s.held.Journal, true
 	return s.held.End(ctx, to, s.ended.children)
+}
+
+// keepInherited writes to the journal what came from the parents of a shard that got
+// nothing of its own: its children take it from there.
+func (s *session) keepInherited(ctx context.Context) error {
+	if s.journal == nil || s.held.Journal != "" || s.offset == 0 {
+		return nil
+	}
+	return s.commit(ctx, nil)
 }

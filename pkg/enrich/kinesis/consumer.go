@@ -31,6 +31,8 @@ type Deliverer interface {
 type Config struct {
 	Client *awskinesis.Client
 	Stream string
+	// FanOut, when set, has records pushed rather than asked for.
+	FanOut *FanOut
 	// Leases is the table, of this stream and group alone.
 	Leases *lease.Table
 	// Worker is this process's name, different at each start.
@@ -39,7 +41,7 @@ type Config struct {
 	Period time.Duration
 	// Start is lease.TrimHorizon or lease.Latest, for the first start of all.
 	Start string
-	// Poll is the time between two calls while nothing comes, Linger how long a
+	// Poll is the time between two calls while nothing comes, without FanOut; Linger how long a
 	// batch waits for more: a journal entry and a write of the lease each.
 	Poll, Linger time.Duration
 	// Journal keeps the shards' states; nil keeps them in memory alone, and who

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,12 +49,15 @@ type site struct {
 	table    *lease.Table
 	stream   string
 	journal  string // empty for none
+	wait     time.Duration
+	consumer string // when set, the ARN in whose name records are pushed
 	logs     bytes.Buffer
 
 	mu      sync.Mutex
 	told    []enrich.Output
 	block   chan struct{} // when set, nothing is delivered until it is closed
 	waiting int
+	after   func() // when set, is called once, when something was delivered
 }
 
 func newSite(t *testing.T, shards int32) *site {
@@ -64,7 +68,7 @@ func newSite(t *testing.T, shards int32) *site {
 // newSiteOn makes a stream and a table of that name on servers that others use too.
 func newSiteOn(t *testing.T, front *kinesistest.Front, dynamo, name string, shards int32) *site {
 	t.Helper()
-	s := &site{t: t, front: front, stream: name, journal: t.TempDir()}
+	s := &site{t: t, front: front, stream: name, journal: t.TempDir(), wait: time.Minute}
 	s.endpoint, s.client = s.front.Endpoint(), kinesistest.Client(t, s.front.Endpoint())
 	s.table = &lease.Table{Client: kinesistest.DynamoClient(t, dynamo), Name: name}
 	kinesistest.CreateStream(t, s.front.Endpoint(), name, shards)
@@ -101,6 +105,10 @@ func (s *site) Deliver(ctx context.Context, outputs []enrich.Output) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.after != nil && len(outputs) > 0 {
+		defer s.after()
+		s.after = nil
+	}
 	for _, o := range outputs {
 		o.Value, o.Key = bytes.Clone(o.Value), bytes.Clone(o.Key)
 		s.told = append(s.told, o)
@@ -124,6 +132,9 @@ func (s *site) consume(name string) (stop func()) {
 		Poll: 250 * time.Millisecond, Linger: 100 * time.Millisecond, MaxRecordBytes: 1 << 20,
 		Deliver: func() (kinesis.Deliverer, error) { return s, nil }, Log: log,
 	}
+	if s.consumer != "" {
+		cfg.FanOut = &kinesis.FanOut{Client: kinesistest.Client(s.t, s.endpoint), Consumer: s.consumer}
+	}
 	if s.journal != "" {
 		cfg.Journal = journal.Folder(s.journal)
 	}
@@ -132,20 +143,20 @@ func (s *site) consume(name string) (stop func()) {
 		s.t.Fatal(err)
 	}
 	var done sync.WaitGroup
-	done.Go(func() { kinesis.Run(ctx, cfg, stream.Job{Build: build, Log: log}) })
+	done.Go(func() { kinesis.Run(ctx, cfg, stream.Job{Build: s.build, Log: log}) })
 	stop = func() { cancel(); done.Wait() }
 	s.t.Cleanup(stop)
 	return stop
 }
 
-func build(_ stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
+func (s *site) build(_ stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
 	lost, err := enrich.ReadPartial(state("pipeline"))
 	if err != nil {
 		return nil, err
 	}
 	p := enrich.NewPipeline(event.NewLenses(), []enrich.Operator{process.New(process.Config{}, state("process"))}, nil)
 	p.Partial(lost)
-	p.Wait(enrich.Waiting{Wait: time.Minute, Keep: true}, state("pipeline"))
+	p.Wait(enrich.Waiting{Wait: s.wait, Keep: true}, state("pipeline"))
 	return p, nil
 }
 
@@ -300,7 +311,7 @@ func TestACheckpointLiesInsideAnAggregate(t *testing.T) {
 }
 
 // A sink that is away for three lease periods: no lease is lost, though another stands
-// ready, and nothing is told twice.
+// ready, which reads nothing meanwhile; and nothing is told twice.
 func TestABlockedSinkLosesNoLease(t *testing.T) {
 	s := newSite(t, 2)
 	const n = 40
@@ -324,15 +335,32 @@ func TestABlockedSinkLosesNoLease(t *testing.T) {
 			t.Fatalf("held by %v", owners())
 		}
 	}
+	var reads atomic.Int32
+	watched := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if target := r.Header.Get("X-Amz-Target"); strings.HasSuffix(target, ".GetRecords") || strings.HasSuffix(target, ".GetShardIterator") {
+			reads.Add(1)
+		}
+		s.front.ServeHTTP(w, r)
+	}))
+	t.Cleanup(watched.Close)
+	s.endpoint = watched.URL
 	s.consume("b")
 	for end := time.Now().Add(3 * period); time.Now().Before(end); time.Sleep(period / 4) {
 		if got := owners(); !slices.Equal(got, []string{"a", "a"}) {
 			t.Fatalf("held by %v while the sink is away", got)
 		}
 	}
+	if n := reads.Load(); n > 0 {
+		t.Errorf("another read %d times from shards that are held", n)
+	}
 	close(s.block)
 	s.await(n)
-	time.Sleep(period) // a shard changes hands now
+	for deadline := time.Now().Add(patience); reads.Load() == 0; time.Sleep(50 * time.Millisecond) { // a shard changes hands now
+		if time.Now().After(deadline) {
+			t.Fatal("the other never reads")
+		}
+	}
+	time.Sleep(period)
 	seen := map[int]bool{}
 	for _, o := range s.output() {
 		if row := read(t, o).Columns.N; seen[row] {
@@ -372,6 +400,7 @@ func TestStateGoesWithTheShardAndItsLossIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSiteOn(t, front, dynamo, name, 1)
+			s.wait = 3 * time.Second // what is not known is told without
 			dir := s.journal
 			if !c.journal {
 				s.journal = ""

@@ -70,15 +70,38 @@ func openStore(cfg *Config, id int32) (*state.Store, error) {
 
 // restore brings the state to where the checkpoint is.
 func (s *session) restore(ctx context.Context) error {
-	if s.cfg.Journal != nil {
-		s.journal = journal.New(s.cfg.Journal, s.cfg.Stream+"/"+s.held.Key)
+	if s.cfg.Journal == nil {
+		return s.unkept(ctx)
 	}
+	s.journal = journal.New(s.cfg.Journal, s.cfg.Stream+"/"+s.held.Key)
 	switch {
-	case !s.held.Number():
+	case s.held.Journal != "":
+		return s.resume(ctx)
+	case !s.held.Number(): // nothing of it was told
 		return s.inherit(ctx)
-	case s.journal == nil || s.held.Journal == "":
-		return s.partial(s.epoch+1, time.Now())
 	}
+	return s.partial(s.epoch+1, time.Now())
+}
+
+// unkept begins where no journal is kept. The epoch in the lease is then that of the next
+// owner, and is written before anything is told: one who dies between telling a batch
+// and noting it told it under revisions that are below the next owner's.
+func (s *session) unkept(ctx context.Context) error {
+	var err error
+	if s.held.Number() || s.epoch > 0 {
+		err = s.partial(max(s.epoch, 1), time.Now())
+	} else {
+		err = s.inherit(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return s.held.Move(ctx, s.progress())
+}
+
+// resume goes on from the last owner's journal: the one that a checkpoint names, or that
+// of a child which told something of its parents' before it had a record of its own.
+func (s *session) resume(ctx context.Context) error {
 	told, err := s.load(ctx, s.journal, s.held.Journal, s.store)
 	if lost(err) {
 		s.log.Error("state lost, going on with nothing known", "error", err)

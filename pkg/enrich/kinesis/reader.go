@@ -26,6 +26,7 @@ const (
 // reader reads one shard, in a goroutine of its own.
 type reader struct {
 	client *awskinesis.Client
+	fanOut *FanOut // nil to ask for records, else they are pushed
 	stream string
 	shard  string
 	idle   time.Duration // between calls while nothing comes
@@ -33,10 +34,12 @@ type reader struct {
 	pages  chan page
 	log    *slog.Logger
 
-	at       lease.Checkpoint // the last record read
-	whole    bool             // all of what at's Kinesis record holds was read
-	since    time.Time        // when Latest was
-	throttle backoff.BackOff
+	at       lease.Checkpoint            // the last record read
+	whole    bool                        // all of what at's Kinesis record holds was read
+	since    time.Time                   // when Latest was
+	iterator *string                     // of the next call, where records are asked for
+	goOn     string                      // what the next subscription follows on, where there was one
+	throttle *backoff.ExponentialBackOff // reset by what succeeds
 	told     time.Time
 }
 
@@ -60,14 +63,17 @@ func (r *reader) run(ctx context.Context, from lease.Checkpoint) {
 	r.at = from
 	r.throttle = backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(betweenCalls), backoff.WithMaxInterval(slowest), backoff.WithMaxElapsedTime(0))
-	var iterator *string
+	next := r.call
+	if r.fanOut != nil {
+		next = r.subscription
+	}
 	for {
-		wait, err := r.call(ctx, &iterator)
+		wait, err := next(ctx)
 		switch {
 		case ctx.Err() != nil || errors.Is(err, errEnded):
 			return
 		case err != nil:
-			wait = r.failed(err, &iterator)
+			wait = r.failed(err)
 		default:
 			r.throttle.Reset()
 		}
@@ -84,22 +90,22 @@ func (r *reader) run(ctx context.Context, from lease.Checkpoint) {
 var errEnded = errors.New("the shard has ended")
 
 // call makes one call and sends its page. It returns how long to wait before the next.
-func (r *reader) call(ctx context.Context, iterator **string) (wait time.Duration, err error) {
-	if *iterator == nil {
-		if *iterator, err = r.iterator(ctx); err != nil {
+func (r *reader) call(ctx context.Context) (wait time.Duration, err error) {
+	if r.iterator == nil {
+		if r.iterator, err = r.findPlace(ctx); err != nil {
 			return 0, err
 		}
 	}
-	out, err := r.client.GetRecords(ctx, &awskinesis.GetRecordsInput{ShardIterator: *iterator, Limit: aws.Int32(perCall)})
+	out, err := r.client.GetRecords(ctx, &awskinesis.GetRecordsInput{ShardIterator: r.iterator, Limit: aws.Int32(perCall)})
 	if err != nil {
 		return 0, fmt.Errorf("read: %w", err)
 	}
-	*iterator = out.NextShardIterator
-	if err := r.send(ctx, out); err != nil {
+	r.iterator = out.NextShardIterator
+	if err := r.send(ctx, out.Records, r.iterator == nil, out.ChildShards); err != nil {
 		return 0, err
 	}
 	switch {
-	case *iterator == nil:
+	case r.iterator == nil:
 		return 0, errEnded
 	case len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0:
 		return max(r.idle, betweenCalls), nil
@@ -107,14 +113,14 @@ func (r *reader) call(ctx context.Context, iterator **string) (wait time.Duratio
 	return betweenCalls, nil
 }
 
-// send sends what a call returned: in several pages where records turn out to hold
-// more than was read, which a hostile one may.
-func (r *reader) send(ctx context.Context, out *awskinesis.GetRecordsOutput) error {
+// send sends what came at once, and whether it was the last of the shard: in several
+// pages where records turn out to hold more than was read, which a hostile one may.
+func (r *reader) send(ctx context.Context, records []types.Record, ended bool, children []types.ChildShard) error {
 	var p page
 	size := 0
-	for i := range out.Records {
+	for i := range records {
 		before := len(p.records)
-		p.records = r.take(p.records, &out.Records[i])
+		p.records = r.take(p.records, &records[i])
 		for _, record := range p.records[before:] {
 			size += len(record.Input.Value)
 		}
@@ -125,8 +131,8 @@ func (r *reader) send(ctx context.Context, out *awskinesis.GetRecordsOutput) err
 			p, size = page{}, 0
 		}
 	}
-	if p.ended = out.NextShardIterator == nil; p.ended {
-		for _, child := range out.ChildShards {
+	if p.ended = ended; ended {
+		for _, child := range children {
 			p.children = append(p.children, aws.ToString(child.ShardId))
 		}
 	}
@@ -161,47 +167,65 @@ func (r *reader) take(dst []placed, in *types.Record) []placed {
 	return dst
 }
 
-// iterator asks for the place to go on from.
-func (r *reader) iterator(ctx context.Context) (*string, error) {
-	in := &awskinesis.GetShardIteratorInput{StreamName: &r.stream, ShardId: &r.shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
+// place is where to go on from.
+func (r *reader) place() types.StartingPosition {
 	switch {
 	case r.at.Number() && r.whole:
-		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &r.at.Sequence
+		return types.StartingPosition{Type: types.ShardIteratorTypeAfterSequenceNumber, SequenceNumber: &r.at.Sequence}
 	case r.at.Number(): // there may be more in the same Kinesis record
-		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAtSequenceNumber, &r.at.Sequence
+		return types.StartingPosition{Type: types.ShardIteratorTypeAtSequenceNumber, SequenceNumber: &r.at.Sequence}
 	case r.at.Sequence == lease.Latest && r.since.IsZero():
 		r.since = time.Now()
-		in.ShardIteratorType = types.ShardIteratorTypeLatest
+		return types.StartingPosition{Type: types.ShardIteratorTypeLatest}
 	case r.at.Sequence == lease.Latest: // what came since is not to be passed over
-		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &r.since
+		return types.StartingPosition{Type: types.ShardIteratorTypeAtTimestamp, Timestamp: &r.since}
 	}
-	out, err := r.client.GetShardIterator(ctx, in)
-	var invalid *types.InvalidArgumentException
-	if errors.As(err, &invalid) && r.at.Number() {
-		r.log.Error("the checkpoint is no place in the shard, which is read from its start: another stream had this name, or retention was faster than we",
-			"shard", r.shard, "sequence", r.at.Sequence, "error", err)
-		r.at, r.whole = lease.Checkpoint{Sequence: lease.TrimHorizon}, false
-		return r.iterator(ctx)
-	}
+	return types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}
+}
+
+// findPlace asks for the iterator of where to go on from.
+func (r *reader) findPlace(ctx context.Context) (*string, error) {
+	from := r.place()
+	out, err := r.client.GetShardIterator(ctx, &awskinesis.GetShardIteratorInput{
+		StreamName: &r.stream, ShardId: &r.shard,
+		ShardIteratorType: from.Type, StartingSequenceNumber: from.SequenceNumber, Timestamp: from.Timestamp,
+	})
 	if err != nil {
+		if r.lost(err) {
+			return r.findPlace(ctx)
+		}
 		return nil, fmt.Errorf("iterator: %w", err)
 	}
 	return out.ShardIterator, nil
 }
 
+// lost tells whether the checkpoint turned out to be no place in the shard. The shard is
+// then read from its start.
+func (r *reader) lost(err error) bool {
+	var invalid *types.InvalidArgumentException
+	if !errors.As(err, &invalid) || !r.at.Number() {
+		return false
+	}
+	r.log.Error("the checkpoint is no place in the shard, which is read from its start: another stream had this name, or retention was faster than we",
+		"shard", r.shard, "sequence", r.at.Sequence, "error", err)
+	r.at, r.whole = lease.Checkpoint{Sequence: lease.TrimHorizon}, false
+	return true
+}
+
 // failed tells what went wrong, at most once a minute, and returns how long to wait.
-func (r *reader) failed(err error, iterator **string) time.Duration {
+func (r *reader) failed(err error) time.Duration {
 	var expired *types.ExpiredIteratorException
 	if errors.As(err, &expired) {
-		*iterator = nil
+		r.iterator = nil
 		return 0
 	}
 	wait := r.throttle.NextBackOff()
 	var throttled *types.ProvisionedThroughputExceededException
-	if errors.As(err, &throttled) {
+	var taken *types.ResourceInUseException // for some seconds, by the last owner's subscription
+	if errors.As(err, &throttled) || errors.As(err, &taken) && r.throttle.GetElapsedTime() < time.Minute {
 		return wait
 	}
-	*iterator = nil // it may be what is wrong
+	r.iterator = nil // it may be what is wrong
 	if time.Since(r.told) > time.Minute {
 		r.told = time.Now()
 		r.log.Error("cannot read, will try again", "stream", r.stream, "shard", r.shard, "error", err)

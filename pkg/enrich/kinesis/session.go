@@ -65,7 +65,7 @@ func (s *session) read() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop, s.pages = cancel, make(chan page)
 	r := &reader{
-		client: s.cfg.Client, stream: s.cfg.Stream, shard: s.held.Key, idle: s.cfg.Poll, pages: s.pages, log: s.log,
+		client: s.cfg.Client, fanOut: s.cfg.FanOut, stream: s.cfg.Stream, shard: s.held.Key, idle: s.cfg.Poll, pages: s.pages, log: s.log,
 		unpack: Unpacker{Source: s.cfg.Stream + "/" + s.held.Key, Hashes: s.hashes},
 	}
 	from := s.held.Checkpoint

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -189,14 +188,14 @@ func TestEveryRecordOfAnAggregateIsTakenByOneChild(t *testing.T) {
 func TestHostileRecordsDoNotFillTheMemory(t *testing.T) {
 	r := &reader{unpack: Unpacker{Source: "s", Hashes: whole(t)}, pages: make(chan page), at: lease.Checkpoint{Sequence: lease.TrimHorizon}}
 	defer r.unpack.Close()
-	out := &awskinesis.GetRecordsOutput{NextShardIterator: aws.String("more")}
+	var records []types.Record
 	heavy := zipped(t, make([]byte, 5<<20))
 	const n = 20
 	for i := range n {
-		out.Records = append(out.Records, types.Record{PartitionKey: aws.String("k"), SequenceNumber: aws.String(strconv.Itoa(100 + i)), Data: heavy})
+		records = append(records, types.Record{PartitionKey: aws.String("k"), SequenceNumber: aws.String(strconv.Itoa(100 + i)), Data: heavy})
 	}
 	sent := make(chan error)
-	go func() { sent <- r.send(t.Context(), out) }()
+	go func() { sent <- r.send(t.Context(), records, false, nil) }()
 	for got := 0; got < n; {
 		p := <-r.pages
 		if len(p.records) > 2 {

@@ -27,8 +27,11 @@ type Operator struct {
 	partition int32
 	state     enrich.State
 	hosts     map[enrich.Host]map[string]interval // by address or instance
+	seen      map[enrich.Host]time.Time           // when a host's last row came, as the state has it
 	refused   int64
 	counted   int64
+	now       time.Time // the partition's, when its newest row was appended
+	sweepAt   time.Time
 }
 
 // interval is when something was first and last seen, as it was told.
@@ -40,7 +43,7 @@ type interval struct {
 // New returns an Operator over what state holds, of the partition of that number in the
 // topics of that group.
 func New(group string, partition int32, state enrich.State) *Operator {
-	return &Operator{group: group, partition: partition, state: state, hosts: map[enrich.Host]map[string]interval{}}
+	return &Operator{group: group, partition: partition, state: state, hosts: map[enrich.Host]map[string]interval{}, seen: map[enrich.Host]time.Time{}}
 }
 
 // Count implements enrich.Counter.
@@ -55,7 +58,13 @@ func (o *Operator) OnEvent(e *enrich.Event, out *enrich.Out) error {
 	if e.Host == "" || e.Link != nil || e.Sensor || ahead(e) {
 		return nil
 	}
+	if e.Appended.After(o.now) {
+		o.now = e.Appended
+	}
 	if err := o.moved(e.Host, out); err != nil {
+		return err
+	}
+	if err := o.lives(e); err != nil {
 		return err
 	}
 	text := e.Text(event.InterfaceAddress)
@@ -120,8 +129,12 @@ func (o *Operator) tellAddress(host enrich.Host, addr netip.Addr, v interval, ou
 	return tell(&Fact{Kind: HostAddress, Host: host, Partition: o.partition, Address: addr, From: v.from, To: v.to, Ended: v.ended}, out)
 }
 
-// writerKey is where it is kept who told a host's facts.
-const writerKey = "\x00writer"
+// own begins the keys of what is no fact. writerKey is where it is kept who told a host's
+// facts.
+const (
+	own       = 0
+	writerKey = "\x00writer"
+)
 
 // moved tells all facts of a host again whose state was another group's or partition's,
 // when the host is met first.
@@ -173,6 +186,17 @@ func (v interval) with(o interval) interval {
 	return v
 }
 
+func (v interval) encode() []byte {
+	return compact.Truth(compact.Time(compact.Time(compact.Number(nil, format), v.from), v.to), v.ended)
+}
+
+func read(value []byte) (interval, error) {
+	r := compact.NewReader(value)
+	r.Format(format)
+	v := interval{r.Time(), r.Time(), r.Truth()}
+	return v, r.Err()
+}
+
 func (o *Operator) instance(e *enrich.Event, id string, out *enrich.Out) error {
 	_, known, err := o.known(e.Host, id)
 	if err != nil || known {
@@ -216,8 +240,7 @@ func (o *Operator) keep(host enrich.Host, what string, v interval, known bool) (
 		}
 	}
 	all[what] = v
-	b := compact.Truth(compact.Time(compact.Time(compact.Number(nil, format), v.from), v.to), v.ended)
-	if err := o.state.Put(host, []byte(what), b); err != nil {
+	if err := o.state.Put(host, []byte(what), v.encode()); err != nil {
 		return false, fmt.Errorf("addresses of %s: %w", host, err)
 	}
 	return true, nil
@@ -229,13 +252,12 @@ func (o *Operator) host(host enrich.Host) (map[string]interval, error) {
 	}
 	all := map[string]interval{}
 	err := o.state.Scan(host, nil, func(key, value []byte) error {
-		if string(key) == writerKey {
+		if key[0] == own {
 			return nil
 		}
-		r := compact.NewReader(value)
-		r.Format(format)
-		all[string(key)] = interval{r.Time(), r.Time(), r.Truth()}
-		return r.Err()
+		v, err := read(value)
+		all[string(key)] = v
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("addresses of %s: %w", host, err)

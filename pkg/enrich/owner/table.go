@@ -16,9 +16,9 @@ const (
 	// address was last seen it is still sure to be the host's.
 	skew = 5 * time.Second
 	seen = 2 * tellEvery
-	// maxOwners is how many hosts may share an address. One that more have, as bridges
+	// MaxOwners is how many hosts may share an address. One that more have, as bridges
 	// of containers have, is nobody's.
-	maxOwners = 8
+	MaxOwners = 8
 	// maxHosts bounds the hosts remembered of one address, maxAddresses the addresses.
 	maxHosts     = 64
 	maxAddresses = 1 << 20
@@ -34,15 +34,21 @@ type Place struct {
 // never on the order in which they came. It is safe for concurrent use.
 type Table struct {
 	mu        sync.RWMutex
-	addresses map[netip.Addr][]Fact // one for each host, by its name
+	addresses map[netip.Addr]*holders
 	instances map[string]Place
 	changes   uint64
 	full      int64
 }
 
+// holders are the facts about one address.
+type holders struct {
+	facts   []Fact // one for each host, by its name
+	changes uint64
+}
+
 // NewTable returns an empty Table.
 func NewTable() *Table {
-	return &Table{addresses: map[netip.Addr][]Fact{}, instances: map[string]Place{}}
+	return &Table{addresses: map[netip.Addr]*holders{}, instances: map[string]Place{}}
 }
 
 // Add takes a fact in; a later one of the same key replaces it.
@@ -55,15 +61,28 @@ func (t *Table) Add(f *Fact) {
 		return
 	}
 	all := t.addresses[f.Address]
-	i, known := slices.BinarySearchFunc(all, f.Host, func(f Fact, h enrich.Host) int { return strings.Compare(string(f.Host), string(h)) })
+	if all == nil {
+		if len(t.addresses) >= maxAddresses {
+			t.full++
+			return
+		}
+		all = &holders{}
+		t.addresses[f.Address] = all
+	}
+	all.changes++
+	i, known := all.find(f.Host)
 	switch {
 	case known:
-		all[i] = *f
-	case len(all) >= maxHosts || len(all) == 0 && len(t.addresses) >= maxAddresses:
+		all.facts[i] = *f
+	case len(all.facts) >= maxHosts:
 		t.full++
 	default:
-		t.addresses[f.Address] = slices.Insert(all, i, *f)
+		all.facts = slices.Insert(all.facts, i, *f)
 	}
+}
+
+func (h *holders) find(host enrich.Host) (i int, known bool) {
+	return slices.BinarySearchFunc(h.facts, host, func(f Fact, h enrich.Host) int { return strings.Compare(string(f.Host), string(h)) })
 }
 
 // Changes grows with each fact: what was asked before is worth asking again.
@@ -88,20 +107,54 @@ func (t *Table) Instance(id string) (Place, bool) {
 	return p, ok
 }
 
-// Knows tells whether any host is known to have had the address.
-func (t *Table) Knows(addr netip.Addr) bool {
+// Known grows with each fact about the address; 0 is none.
+func (t *Table) Known(addr netip.Addr) (changes uint64) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return len(t.addresses[addr]) > 0
+	if all := t.addresses[addr]; all != nil {
+		changes = all.changes
+	}
+	return changes
 }
 
 // Owners are the hosts that may have had an address at a time, by name: those that were
-// seen with it around then; else the one that was seen with it last before, unless it
-// gave it up; else the only one that ever had it.
-func (t *Table) Owners(addr netip.Addr, at time.Time) []Place {
+// seen with it before and after; else those that were around then; else the one that was
+// seen with it last before, unless it gave it up; else the only one that ever had it.
+// They are confirmed when facts of a later time say so of each of them: what hosts tell
+// of other times changes nothing any more.
+func (t *Table) Owners(addr netip.Addr, at time.Time) (owners []Place, confirmed bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	all := t.addresses[addr]
+	if all == nil || len(all.facts) >= maxHosts {
+		return nil, false
+	}
+	if owners = between(all.facts, at); len(owners) > 0 {
+		return few(owners), true
+	}
+	return few(around(all.facts, at)), false
+}
+
+// few is all, or none when there are too many of them.
+func few(all []Place) []Place {
+	if len(all) > MaxOwners {
+		return nil
+	}
+	return all
+}
+
+// between are the hosts that were seen with an address before a time and after it.
+func between(all []Fact, at time.Time) (owners []Place) {
+	for i := range all {
+		if f := &all[i]; !at.Before(f.From) && !at.After(f.To) {
+			owners = append(owners, Place{f.Host, f.Partition})
+		}
+	}
+	return owners
+}
+
+// around are the hosts that may have had an address at a time for which nobody vouches.
+func around(all []Fact, at time.Time) []Place {
 	var owners, last []Place
 	var ended time.Time // of last
 	for i := range all {
@@ -117,8 +170,6 @@ func (t *Table) Owners(addr netip.Addr, at time.Time) []Place {
 		}
 	}
 	switch {
-	case len(all) >= maxHosts, len(owners) > maxOwners, len(last) > maxOwners:
-		return nil
 	case len(owners) > 0:
 		return owners
 	case len(last) > 0:

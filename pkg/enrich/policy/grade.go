@@ -152,10 +152,13 @@ func (g *group) techniques() (all []string) {
 	return all
 }
 
-// subject is whose finding it is: the host, or where a sensor knows none the end
-// that began.
+// subject is whose finding it is: the host, the account of an API call, or where a
+// sensor knows no host the end that began.
 func subject(e *enrich.Event) string {
-	if e.Host != "" {
+	switch {
+	case e.Call != nil:
+		return "account " + e.Call.Account
+	case e.Host != "":
 		return string(e.Host)
 	}
 	return "from " + e.Text(event.LocalAddress)

@@ -112,6 +112,16 @@ func (p *Policy) hit(e *enrich.Event, g *group, severity finding.Severity, now t
 		return err
 	}
 	h := newHit(e, g, severity, p.suppression(e, g))
+	if e.Link != nil && e.Link.Withdrawn {
+		if r == nil {
+			return nil
+		}
+		before := r.verdict()
+		if !r.takeBack(h) {
+			return nil
+		}
+		return p.settle(e.Host, key, r, before, now, out)
+	}
 	if r == nil {
 		if admitted, err := p.admit(e, g, h, out); err != nil || !admitted {
 			return err

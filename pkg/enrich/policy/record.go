@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -48,7 +49,8 @@ type hit struct {
 	executable string
 	techniques []string
 	evidence   finding.Evidence
-	copies     finding.Copies
+	threats    []*enrich.Threat
+	process    []byte
 	session    string
 }
 
@@ -56,20 +58,14 @@ func newHit(e *enrich.Event, g *group, severity finding.Severity, s *Suppression
 	h := &hit{
 		event: hashOf(e.ID), again: e.Again && !g.retro(), retro: g.retro(), at: e.Time, severity: severity, confidence: g.confidence(), hostName: e.HostIdentifier.Text(),
 		what: clip(sentence(e, g)), executable: clip(executable(e)), techniques: g.techniques(),
-		evidence: finding.Evidence{ID: e.ID, Position: e.Position},
+		evidence: finding.Evidence{ID: e.ID, Position: e.Position}, threats: g.threats,
 	}
 	if s != nil {
 		h.suppressed = s.String()
 		h.event |= 1
 	}
-	for i, t := range g.threats {
-		if i > 0 {
-			h.copies.Threats = append(h.copies.Threats, ',')
-		}
-		h.copies.Threats = enrich.AppendThreat(h.copies.Threats, t)
-	}
 	if e.Process != nil {
-		h.copies.Process = enrich.AppendProcess(nil, e.Process)
+		h.process = enrich.AppendProcess(nil, e.Process)
 	}
 	if e.Session != nil {
 		h.session = string(enrich.AppendSession(nil, e.Session))
@@ -124,10 +120,32 @@ type verdict struct {
 func (r *record) verdict() verdict { return verdict{r.status(), r.severity} }
 
 func (r *record) status() finding.Status {
-	if r.open == 0 {
+	switch {
+	case r.open > 0:
+		return finding.Open
+	case r.suppressed > 0:
 		return finding.Suppressed
 	}
-	return finding.Open
+	return finding.Retracted
+}
+
+// anothers is why a finding is retracted.
+const anothers = "What a sensor saw turned out to be another host's."
+
+// takeBack takes an event out that was counted and turned out to be another host's. What
+// else is told of it stays, but for its evidence.
+func (r *record) takeBack(h *hit) (changed bool) {
+	at := slices.IndexFunc(r.counted, func(c uint64) bool { return c|1 == h.event|1 })
+	if at < 0 {
+		return false
+	}
+	r.tally(r.counted[at], -1)
+	r.counted = slices.Delete(r.counted, at, at+1)
+	r.evidence = slices.DeleteFunc(r.evidence, func(e finding.Evidence) bool { return e.ID == h.evidence.ID })
+	if r.open+r.suppressed == 0 {
+		r.why = anothers
+	}
+	return true
 }
 
 // add takes a hit in, and tells whether that changed anything. An event that was
@@ -210,14 +228,59 @@ func (r *record) improve(h *hit) (changed bool) {
 	if worse {
 		r.severity, changed = h.severity, true
 	}
-	if worse || h.event|1 == r.copied|1 || len(r.copies.Process) == 0 && len(h.copies.Process) > 0 {
+	if worse || h.event|1 == r.copied|1 || len(r.copies.Process) == 0 && len(h.process) > 0 {
 		changed = r.copy(h) || changed
 	}
 	return changed
 }
 
 func (r *record) copy(h *hit) (changed bool) {
-	changed = r.what != h.what || r.session != h.session || string(r.copies.Process) != string(h.copies.Process)
-	r.copied, r.what, r.copies, r.session = h.event, h.what, h.copies, h.session
+	changed = r.what != h.what || r.session != h.session || string(r.copies.Process) != string(h.process)
+	copies := finding.Copies{Process: h.process, Threats: r.firstTold(h.threats)}
+	r.copied, r.what, r.copies, r.session = h.event, h.what, copies, h.session
 	return changed
+}
+
+// firstTold are the matches as JSON. Since when a list here has an indicator, and when it
+// left, each process knows by its own clock: what the finding told first stands, whoever
+// owns it now.
+func (r *record) firstTold(threats []*enrich.Threat) (list []byte) {
+	told := r.times()
+	for i, t := range threats {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		c, first := *t, told[timesOf{t.Feed, t.Indicator}]
+		if !first.seen.IsZero() {
+			c.FirstSeenHere = first.seen
+		}
+		if !first.gone.IsZero() && !c.Delisted.IsZero() { // else it is listed again
+			c.Delisted = first.gone
+		}
+		list = enrich.AppendThreat(list, &c)
+	}
+	return list
+}
+
+// timesOf names an indicator of a list.
+type timesOf struct{ feed, indicator string }
+
+type times struct{ seen, gone time.Time }
+
+// times are those that the finding told; none where another version told them.
+func (r *record) times() map[timesOf]times {
+	var all []struct {
+		Indicator struct{ Name string }
+		Feed      struct {
+			Name          string
+			FirstSeenHere time.Time `json:"first_seen_here"`
+			Delisted      time.Time
+		}
+	}
+	_ = json.Unmarshal(append(append([]byte{'['}, r.copies.Threats...), ']'), &all)
+	told := map[timesOf]times{}
+	for _, t := range all {
+		told[timesOf{t.Feed.Name, t.Indicator.Name}] = times{t.Feed.FirstSeenHere, t.Feed.Delisted}
+	}
+	return told
 }

@@ -76,6 +76,9 @@ func users(e *enrich.Event) []string {
 	if e.Process != nil {
 		all = append(all, e.Process.UserID, e.Process.UserName)
 	}
+	if e.Call != nil {
+		all = append(all, e.Call.Actor)
+	}
 	if e.Session != nil {
 		all = append(all, e.Session.UserName, e.Session.AuditUserName)
 	}

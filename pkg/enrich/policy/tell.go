@@ -43,7 +43,7 @@ func (r *record) reason() string {
 // sentence says in plain words what an event did with an indicator.
 func sentence(e *enrich.Event, g *group) string {
 	t := g.best()
-	text := fmt.Sprintf(deed(t), who(e), t.Atomic) + ", which " + t.Feed + " lists"
+	text := deedOf(e, t) + ", which " + t.Feed + " lists"
 	if !strings.EqualFold(t.Atomic, t.Indicator) {
 		text += " as " + t.Indicator
 	}
@@ -54,6 +54,18 @@ func sentence(e *enrich.Event, g *group) string {
 		text += "; so say " + strings.Join(more, ", ")
 	}
 	return text + "."
+}
+
+// deedOf is who did what with the value.
+func deedOf(e *enrich.Event, t *enrich.Threat) string {
+	c := e.Call
+	switch {
+	case c == nil:
+		return fmt.Sprintf(deed(t), who(e), t.Atomic)
+	case c.Failed:
+		return fmt.Sprintf("%s called %s in account %s in vain from %s", c.Actor, c.Action, c.Account, t.Atomic)
+	}
+	return fmt.Sprintf("%s called %s in account %s from %s", c.Actor, c.Action, c.Account, t.Atomic)
 }
 
 func otherFeeds(g *group) (names []string) {

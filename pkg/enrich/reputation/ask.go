@@ -44,6 +44,25 @@ func (q *question) origin(buf []byte) {
 	}
 }
 
+// call asks where an API call came from. One that failed is told as such; of others the
+// caller had what it takes, whoever began.
+func (q *question) call(buf []byte) {
+	c := q.event.Call
+	if c == nil {
+		return
+	}
+	text := append(buf, c.Source...)
+	addr, ok := parseAddr(text)
+	if !ok {
+		return
+	}
+	s := spot{field: "source.ip"}
+	if c.Failed {
+		s.began = enrich.Failed
+	}
+	q.address(s, text, addr, 0)
+}
+
 func (q *question) port(f event.Field) uint16 {
 	if n, ok := q.event.Int(f); ok && n > 0 && n < 1<<16 {
 		return uint16(n)
@@ -112,6 +131,7 @@ func (q *question) fingerprints(buf []byte) {
 		ecs   string
 	}{
 		{event.JA3, feed.JA3, "tls.client.ja3"}, {event.JA3S, feed.JA3S, "tls.server.ja3s"}, {event.JA4, feed.JA4, "tls.client.ja4"},
+		{event.JARM, feed.JARM, "tls.server.jarm"},
 		{event.CertificateSHA1, feed.Cert, "tls.server.hash.sha1"},
 	} {
 		if text, ok := q.value(p.field, buf); ok {

@@ -39,7 +39,7 @@ func placed(threats []enrich.Threat) []string {
 
 func TestEverythingASensorSawIsAskedAbout(t *testing.T) {
 	x, _ := load(t, feedOf(t, "list", badList+"198.51.100.9\n"), typed(t, "ja3", "ja3", someJA3+"\n"), typed(t, "ja3s", "ja3s", someJA3+"\n"),
-		typed(t, "ja4", "ja4", someJA4+"\n"), typed(t, "cert", "cert_sha1", someCert+"\n"))
+		typed(t, "ja4", "ja4", someJA4+"\n"), typed(t, "cert", "cert_sha1", someCert+"\n"), typed(t, "jarm", "jarm", someJARM+"\n"))
 	const ends = `"ts":1588205199.5,"uid":"C1","id.orig_h":"10.0.0.1","id.orig_p":4000,"id.resp_h":"192.0.2.8","id.resp_p":443,`
 	for _, c := range []struct {
 		name, record string
@@ -50,6 +50,7 @@ func TestEverythingASensorSawIsAskedAbout(t *testing.T) {
 		{"fingerprints", `{"_path":"ssl",` + ends + `"ja3":"` + strings.ToUpper(someJA3) + `","ja3s":"` + someJA3 + `","ja4":"` + someJA4 + `"}`, []string{
 			"tls.client.ja3=" + strings.ToUpper(someJA3) + " outbound", "tls.server.ja3s=" + someJA3 + " outbound", "tls.client.ja4=" + someJA4 + " outbound",
 		}},
+		{"a server's fingerprint", `{"_path":"ssl",` + ends + `"jarm":"` + someJARM + `"}`, []string{"tls.server.jarm=" + someJARM + " outbound"}},
 		{
 			"certificate", `{"timestamp":"2026-01-02T03:04:05.000000+0000","event_type":"tls","src_ip":"10.0.0.1","src_port":4,"dest_ip":"192.0.2.8","dest_port":443,"proto":"TCP",` +
 				`"tls":{"fingerprint":"05:7B:20:A5:A4:B9:EA:BB:1A:1B:1F:1D:8F:5F:5B:7A:3E:0F:B9:C6"}}`,

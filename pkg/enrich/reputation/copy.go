@@ -114,13 +114,17 @@ func (l *Loader) history(ctx context.Context, c *keptCopy, old *table, seed maph
 	return h
 }
 
-// readNote loads the documents of a note.
-func (c *keptCopy) readNote(ctx context.Context, n fetch.Note, folder fetch.Folder, seed maphash.Seed, h history, fr *FeedReport) (*table, error) {
-	var list []document
+func documentsOf(n fetch.Note, folder fetch.Folder) (list []document) {
 	for _, d := range n.Documents {
 		list = append(list, document{d.Name, folder.Path(n, d)})
 	}
-	t, err := readDocuments(ctx, c.feed, list, seed, h, fr)
+	return list
+}
+
+// readNote loads the documents of a note.
+func (c *keptCopy) readNote(ctx context.Context, n fetch.Note, folder fetch.Folder, seed maphash.Seed, h history, fr *FeedReport) (*table, error) {
+	h.written, _ = http.ParseTime(n.LastModified) // zero for none
+	t, err := readDocuments(ctx, c.feed, documentsOf(n, folder), seed, h, fr)
 	if err != nil {
 		// What is read lies where nobody needs to look; the feed is what failed.
 		var path *os.PathError
@@ -166,6 +170,15 @@ func (c *keptCopy) checked() {
 
 // retryAfter is how long at most a failed fetch waits.
 const retryAfter = 5 * time.Minute
+
+// recovered notes that a feed that failed says again what is in use.
+func (c *keptCopy) recovered() error {
+	if c.note.Failure == "" || c.readOnly {
+		return nil
+	}
+	c.checked()
+	return c.folder.Write(c.note)
+}
 
 // failed notes why a feed failed. That it cannot be noted is no further harm.
 func (c *keptCopy) failed(err error) {
@@ -297,6 +310,12 @@ func (l *Loader) fetch(ctx context.Context, c *keptCopy, old *table, seed maphas
 // take reads what was fetched, and keeps it if it is good.
 func (l *Loader) take(ctx context.Context, c *keptCopy, note fetch.Note, path string, old *table, seed maphash.Seed, fr *FeedReport) (*table, error) {
 	note.Folder = filepath.Base(path)
+	if old != nil && old.says(ctx, documentsOf(note, c.folder)) {
+		fr.Unchanged = true
+		c.note = note
+		c.checked()
+		return old.until(c.note.Next), c.folder.Keep(path, c.note)
+	}
 	t, err := c.readNote(ctx, note, c.folder, seed, l.history(ctx, c, old, seed), fr)
 	if err == nil {
 		err = c.shrunk(old, t)

@@ -87,19 +87,22 @@ type history struct {
 	// told tells that the past is kept over restarts, so that since when an indicator
 	// is here means something.
 	told bool
+	// written is when the list was, as its file or server tells; zero where neither does.
+	written time.Time
 	// before finds the past for a load of this generation.
 	before func(generation string) *past
 }
 
 // departures are the indicators of earlier loads that are not among now, the hashes
-// of what is listed, in order.
-func (p *past) departures(now []uint64, at, keep int64) (all []departed) {
+// of what is listed, in order. They left at the time given, those that left long before
+// now are forgotten.
+func (p *past) departures(listing []uint64, at, now, keep int64) (all []departed) {
 	listed := func(hash uint64) bool {
-		_, ok := slices.BinarySearch(now, hash)
+		_, ok := slices.BinarySearch(listing, hash)
 		return ok
 	}
 	for _, d := range p.gone {
-		if d.Gone+keep > at && !listed(d.ident()) {
+		if d.Gone+keep > now && !listed(d.ident()) {
 			all = append(all, d)
 		}
 	}
@@ -109,10 +112,10 @@ func (p *past) departures(now []uint64, at, keep int64) (all []departed) {
 	defer runtime.KeepAlive(p.table)
 	i := 0
 	for _, id := range p.idents {
-		for i < len(now) && now[i] < id.hash {
+		for i < len(listing) && listing[i] < id.hash {
 			i++
 		}
-		if i < len(now) && now[i] == id.hash || len(all) >= maxDelisted {
+		if i < len(listing) && listing[i] == id.hash || len(all) >= maxDelisted {
 			continue
 		}
 		if d, ok := p.table.departure(id); ok {
@@ -217,7 +220,7 @@ func (b *builder) goOn(h history, generation string, at time.Time) *table {
 		now = max(now, before.loaded)
 	}
 	if before != nil && h.keep > 0 {
-		gone = before.departures(b.hashes(), now, int64(h.keep/time.Second))
+		gone = before.departures(b.hashes(), h.left(before, now), now, int64(h.keep/time.Second))
 		for i := range gone {
 			b.depart(&gone[i])
 		}
@@ -231,6 +234,16 @@ func (b *builder) goOn(h history, generation string, at time.Time) *table {
 		t.fresh = &fresh{}
 	}
 	return t
+}
+
+// left is when the indicators left that a load no longer has: when the list was written,
+// which every process is told alike, where that was after the load before, by which they
+// were listed; else now, the time of the load.
+func (h *history) left(before *past, now int64) int64 {
+	if at := h.written.Unix(); !h.written.IsZero() && at > before.loaded && at < now {
+		return at
+	}
+	return now
 }
 
 // count is how many entries were gathered.

@@ -122,15 +122,62 @@ func TestADelistedIndicatorMatchesWhatHappenedBefore(t *testing.T) {
 	check("left before a restart")
 }
 
+// When an indicator left is told by when the list was written, so that two processes that
+// look at their own pace tell the same.
+func TestWhenAnIndicatorLeftIsTheSameForEveryProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list.txt")
+	stamped := func(text string, at time.Time) {
+		write(t, path, text)
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := time.Now().Truncate(time.Second).Add(-time.Hour)
+	stamped("9.9.9.9\n8.8.8.8\n", start.Add(-time.Hour))
+	f := NewFeed("list", path)
+	f.MaxShrink = 100
+	early, late := &Loader{Dir: t.TempDir(), Keep: 2 * time.Hour}, &Loader{Dir: t.TempDir(), Keep: 2 * time.Hour}
+	load := func(l *Loader, prev *Index) *Index {
+		t.Helper()
+		x, report := l.Load(context.Background(), []Feed{f}, prev)
+		if err := report.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	a, b := load(early, nil), load(late, nil)
+	a.tables[0].loaded, b.tables[0].loaded = start, start.Add(time.Second) // a while ago
+	left := start.Add(10 * time.Minute)
+	stamped("8.8.8.8\n", left)
+	a, b = load(early, a), load(late, b)
+	for name, x := range map[string]*Index{"one": a, "another": b} {
+		before, after := x.Address(nil, netip.MustParseAddr("9.9.9.9"), 0, left.Add(-time.Second)), x.Address(nil, netip.MustParseAddr("9.9.9.9"), 0, left)
+		if len(before) != 1 || !before[0].Delisted.Equal(left) || len(after) != 0 {
+			t.Errorf("%s: %+v and %+v", name, before, after)
+		}
+	}
+	// A list that says it was written before the load that had the indicator, or in the
+	// time to come, tells nothing.
+	for _, at := range []time.Time{start.Add(-time.Minute), time.Now().Add(time.Hour)} {
+		a.tables[0].loaded = start
+		now := time.Now().Unix()
+		stamped("7.7.7.7\n", at)
+		x := load(early, a)
+		if got := x.Address(nil, netip.MustParseAddr("8.8.8.8"), 0, start); len(got) != 1 || got[0].Delisted.Unix() < now {
+			t.Errorf("written %v: %+v", at, got)
+		}
+	}
+}
+
 func TestADelistedIndicatorIsForgottenInTime(t *testing.T) {
 	k := newKeeper(t, everyKind)
 	k.says("192.0.2.1\n")
 	p := pastOf(k.index.table("list"))
 	p.table = nil
-	if got := p.departures(nil, k.loaded()+3599, 3600); len(got) != 7 {
+	if got := p.departures(nil, 0, k.loaded()+3599, 3600); len(got) != 7 {
 		t.Errorf("%d are kept", len(got))
 	}
-	if got := p.departures(nil, k.loaded()+3600, 3600); len(got) != 0 {
+	if got := p.departures(nil, 0, k.loaded()+3600, 3600); len(got) != 0 {
 		t.Errorf("%d are kept for too long", len(got))
 	}
 	k.feed.Type = "ip" // then names are no indicators, and were none

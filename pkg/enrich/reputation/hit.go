@@ -22,14 +22,17 @@ type hit struct {
 	rank   int
 }
 
-// appendThreats writes hits out, the narrowest first. Hits of lists that only
+// appendThreats writes hits out, the narrowest first, and of those the one that its list
+// is surest of. Hits of lists that only
 // suppress, downgrade or label act on the others, and are not written themselves
 // unless all are asked for.
 func appendThreats(dst []enrich.Threat, hits []hit, all bool, at time.Time) []enrich.Threat {
 	if len(hits) == 0 {
 		return dst
 	}
-	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(b.rank, a.rank) })
+	slices.SortStableFunc(hits, func(a, b hit) int {
+		return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(b.confidence(), a.confidence()))
+	})
 	for i := range hits {
 		if role := hits[i].table.feed.Role; role != "block" && !all {
 			continue
@@ -41,6 +44,11 @@ func appendThreats(dst []enrich.Threat, hits []hit, all bool, at time.Time) []en
 		dst = append(dst, t)
 	}
 	return dst
+}
+
+// confidence is the row's own, else its feed's.
+func (h *hit) confidence() int {
+	return cmp.Or(int(h.table.details[h.row.detail].confidence), h.table.feed.Confidence)
 }
 
 // lowered is the most confidence that a downgraded match keeps: low.
@@ -91,7 +99,7 @@ func (t *table) more(r row) (m more) {
 func (h *hit) threat(at time.Time) enrich.Threat {
 	t, d, m := h.table, &h.table.details[h.row.detail], h.table.more(h.row)
 	out := enrich.Threat{
-		How: h.how, Feed: t.feed.Name, Generation: cmp.Or(m.generation, t.generation), Role: t.feed.Role, Confidence: cmp.Or(int(d.confidence), t.feed.Confidence),
+		How: h.how, Feed: t.feed.Name, Generation: cmp.Or(m.generation, t.generation), Role: t.feed.Role, Confidence: h.confidence(),
 		Name: m.name, ID: m.id, Event: m.event, Reference: m.reference, Techniques: splitWords(m.attack),
 		Tags: t.feed.Tags, TLP: cmp.Or(m.tlp, t.feed.TLP), Port: d.port, Reports: d.reports,
 		FirstSeen: timeOf(d.first), LastSeen: timeOf(d.last), ValidFrom: timeOf(m.from), ValidUntil: timeOf(d.until),

@@ -20,7 +20,8 @@ import (
 //
 // Lookups append what they find to dst, without Field and Atomic, and leave it
 // alone when they find nothing; then they allocate nothing. Matches of narrower
-// indicators come first, those of equal ones in the order of the feeds. at is the
+// indicators come first, of equal ones those of most confidence, before other lists
+// lowered it, then in the order of the feeds. at is the
 // time of the event, which decides whether an indicator's lifetime was over; the
 // zero time asks nothing of the kind. Tags of a match may be shared and must not
 // be changed.
@@ -197,6 +198,7 @@ func (x *Index) path(hits []hit, path []byte, at time.Time, sought *Sought) []hi
 	hits = x.key(hits, key, howExact, 0, at)
 	folded := key[1:]
 	base := folded[bytes.LastIndexAny(folded, `/\`)+1:]
+	sought.parts(folded)
 	if len(base) < len(folded) && len(base) > 0 {
 		var name [256]byte
 		key, _ := appendKey(name[:0], feed.Path, base)

@@ -173,6 +173,32 @@ func TestConfirmation(t *testing.T) {
 	}
 }
 
+// Of lists that say the same the surest comes first, whatever their order, after what is
+// narrower.
+func TestTheSurestListComesFirst(t *testing.T) {
+	list := func(name string, confidence int, text string) Feed {
+		f := feedOf(t, name, text)
+		f.Confidence = confidence
+		return f
+	}
+	ipsum := list("ipsum", 10, "9.9.9.9\t7\nevil.org\n") // rows have their own
+	ipsum.Preset, ipsum.Type, ipsum.MaxRefused = "ipsum", "auto", 100
+	x, _ := load(t, list("low", 20, "9.9.9.9\n9.9.9.0/24\nevil.org\n"), ipsum, list("mid", 60, "9.9.9.9\nwww.evil.org\n"), list("same", 60, "9.9.9.9\nevil.org\n"))
+	feeds := func(threats []enrich.Threat) (all []string) {
+		for _, t := range threats {
+			all = append(all, fmt.Sprint(t.Feed, " ", t.Indicator, " ", t.Confidence))
+		}
+		return all
+	}
+	got := feeds(askAddress(x, "9.9.9.9", 0))
+	if len(got) != 5 || !strings.HasPrefix(got[0], "ipsum 9.9.9.9 ") || !slices.Equal(got[1:], []string{"mid 9.9.9.9 60", "same 9.9.9.9 60", "low 9.9.9.9 20", "low 9.9.9.0/24 20"}) {
+		t.Errorf("%q", got)
+	}
+	if got := feeds(askDomain(x, "www.evil.org")); !slices.Equal(got, []string{"mid www.evil.org 60", "same evil.org 60", "low evil.org 20"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestLifetime(t *testing.T) {
 	f := feedOf(t, "feodo", "first_seen_utc,dst_ip,dst_port,last_online\n2024-04-04 00:00:00,8.8.8.8,53,2024-04-10\n")
 	f.Preset, f.Lifetime = "feodo", Lifetime(30*24*time.Hour)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -82,6 +83,7 @@ func (l *Loader) Load(ctx context.Context, feeds []Feed, prev *Index) (*Index, R
 			x.add(t)
 		} else {
 			x.missing = append(x.missing, report.Feeds[i].Name)
+			x.about(feeds[i].Resolved().Columns) // what is met meanwhile is found when it is there
 		}
 	}
 	return x, report
@@ -90,7 +92,12 @@ func (l *Loader) Load(ctx context.Context, feeds []Feed, prev *Index) (*Index, R
 // add puts a feed's data into an Index that is being made.
 func (x *Index) add(t *table) {
 	x.tables = append(x.tables, t)
-	for _, c := range t.feed.Columns {
+	x.about(t.feed.Columns)
+}
+
+// about has columns asked about.
+func (x *Index) about(columns []string) {
+	for _, c := range columns {
 		if !slices.Contains(x.columns, c) {
 			x.columns = append(x.columns, c)
 		}
@@ -126,6 +133,10 @@ func (l *Loader) local(ctx context.Context, f Feed, old *table, seed maphash.See
 		return old, nil
 	}
 	c := l.copyOf(f)
+	if same := old.sameFiles(ctx, f); same != nil {
+		fr.Unchanged = true
+		return same, c.recovered()
+	}
 	t, err := readLocal(ctx, f, seed, l.history(ctx, c, old, seed), fr)
 	if err == nil {
 		err = c.shrunk(old, t)
@@ -145,17 +156,51 @@ func (t *table) current(f Feed) bool {
 	return t != nil && !t.racy && t.feed.sameSettings(f) && t.stamp != (stamp{}) && lookAt(f.Path) == t.stamp
 }
 
+// sameFiles is t with the stamp of its files as they are, where they were written anew
+// or may have been and say what they said; else nil. To hash them is a fraction of the
+// work of reading them.
+func (t *table) sameFiles(ctx context.Context, f Feed) *table {
+	if t == nil || !t.feed.sameSettings(f) || t.stamp == (stamp{}) {
+		return nil
+	}
+	started, from := time.Now(), lookAt(f.Path)
+	list, err := localDocuments(f.Path)
+	if err != nil || !t.says(ctx, list) {
+		return nil
+	}
+	same := *t
+	same.stamp, same.racy = from, racy(started, from)
+	return &same
+}
+
+// says tells whether documents are those that t was read from.
+func (t *table) says(ctx context.Context, list []document) bool {
+	generation, err := withTexts(ctx, list, int64(t.feed.MaxMiB)<<20, func(text *feed.Text) error {
+		if _, err := io.Copy(io.Discard, text); err != nil {
+			return fmt.Errorf("hash of %s: %w", text.Name, err)
+		}
+		return nil
+	})
+	return err == nil && generation == t.generation
+}
+
+// racy tells that files may change after they were read and keep their stamp.
+func racy(started time.Time, s stamp) bool {
+	return time.Duration(started.UnixNano()-s.newest).Abs() < racyFor
+}
+
 func readLocal(ctx context.Context, f Feed, seed maphash.Seed, h history, fr *FeedReport) (*table, error) {
 	started, from := time.Now(), lookAt(f.Path)
 	list, err := localDocuments(f.Path)
 	if err != nil {
 		return nil, err
 	}
+	h.written = time.Unix(0, from.newest)
 	t, err := readDocuments(ctx, f, list, seed, h, fr)
 	if err != nil {
 		return nil, err
 	}
-	t.stamp, t.racy = from, time.Duration(started.UnixNano()-from.newest).Abs() < racyFor
+	t.stamp, t.racy = from, racy(started, from)
 	return t, nil
 }
 

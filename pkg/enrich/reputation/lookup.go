@@ -43,6 +43,7 @@ func (l *Lookup) Enrich(_ context.Context, e *enrich.Event) error {
 	var buf [1024]byte
 	q.remote(buf[:0])
 	q.origin(buf[:0])
+	q.call(buf[:0])
 	q.names(buf[:0])
 	q.joined(buf[:0])
 	q.fingerprints(buf[:0])

@@ -33,7 +33,8 @@ type FeedReport struct {
 	// InMemory is why what only hits read is kept in memory and not on disk, nil where
 	// it is on disk or small.
 	InMemory error
-	// Unchanged tells that the source is what is already loaded, and was not read.
+	// Unchanged tells that the source says what is already loaded, and no more was read
+	// of it than it takes to know that.
 	Unchanged bool
 	// Kept tells that the feed failed, and that its last good data stay in use.
 	Kept bool

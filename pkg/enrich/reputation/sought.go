@@ -1,6 +1,7 @@
 package reputation
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"runtime"
@@ -41,6 +42,44 @@ func (s *Sought) address(addr netip.Addr) {
 	for _, bits := range steps6() {
 		*s = append(*s, hash6(n, bits))
 	}
+}
+
+// parts notes the parts of a path between slashes, by which patterns are looked for.
+func (s *Sought) parts(path []byte) {
+	if s == nil {
+		return
+	}
+	*s = append(*s, hashOfPart(nil))
+	for len(path) > 0 {
+		part, rest := cutAny(path, `/\`)
+		if len(part) > 0 {
+			*s = append(*s, hashOfPart(part))
+		}
+		path = rest[min(1, len(rest)):]
+	}
+}
+
+// hashOfPart is that of a part of a path, of nil what every path has.
+func hashOfPart(part []byte) uint64 {
+	var buf [256]byte
+	return xxhash.Sum64(append(append(buf[:0], 0xfd), part...))
+}
+
+// anchor is the longest part of a pattern that every path it matches has as one of its
+// own, nil where it has none.
+func anchor(pattern string) (longest []byte) {
+	text := []byte(pattern)
+	if !bytes.ContainsAny(text, `/\`) {
+		return nil // it is about the last part
+	}
+	for len(text) > 0 {
+		part, rest := cutAny(text, `/\`)
+		if !isPattern(part) && len(part) > len(longest) {
+			longest = part
+		}
+		text = rest[min(1, len(rest)):]
+	}
+	return longest
 }
 
 // hash4 is that of an address's first bits. Its text begins with a byte that no key
@@ -95,8 +134,7 @@ type fresh struct {
 
 // Fresh are the hashes, in order, of the indicators that the feed's loads had first
 // after a time in Unix seconds; what they stand for meets an event only if the event's
-// Sought has one of them. Patterns of paths are left out. The caller must not change
-// them.
+// Sought has one of them. The caller must not change them.
 func (x *Index) Fresh(feed string, after int64) []uint64 {
 	t := x.table(feed)
 	if t == nil || t.fresh == nil {
@@ -150,5 +188,5 @@ func (t *table) sought(n uint32) (hash uint64, ok bool) {
 	if i -= len(t.v6.starts); i < len(t.keys.hashes) {
 		return identOfText(t.details[t.keys.rows[i].detail].kind, t.keys.text(uint32(i)), 0), true
 	}
-	return 0, false
+	return hashOfPart(anchor(t.globs[i-len(t.keys.hashes)].pattern)), true
 }

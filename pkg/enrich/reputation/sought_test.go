@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,14 +106,56 @@ func TestAnAddressIsSoughtByEveryPrefixThatHoldsIt(t *testing.T) {
 	})
 }
 
-// A list that raises no alarm is not looked for in what has passed, nor is a pattern.
+// A path that meets a pattern was sought by what the pattern is looked for by.
+func TestAPathIsSoughtByEveryPatternThatItMeets(t *testing.T) {
+	part := rapid.SampledFrom([]string{"a", "bcd", "B", "*", "?", "/", "/", `\`, "tmp", "é"})
+	rapid.Check(t, func(r *rapid.T) {
+		pattern := strings.Join(rapid.SliceOfN(part, 1, 9).Draw(r, "pattern"), "")
+		// Most paths that are made of nothing but chance meet no pattern.
+		path := strings.NewReplacer("*", strings.Join(rapid.SliceOfN(part, 0, 3).Draw(r, "any"), ""), "?", "x").Replace(pattern)
+		b := newBuilder(NewFeed("list", "x"), someSeed())
+		key, ok := appendKey(nil, feed.Path, []byte(pattern))
+		if !ok || !isPattern([]byte(pattern)) || b.glob(feed.Row{}, key[1:], &feed.Indicator{Kind: feed.Path}) != "" {
+			r.Skip("no pattern")
+		}
+		packed := b.table()
+		var s Sought
+		hits := (&Index{tables: []*table{packed}, seed: someSeed()}).path(nil, []byte(path), time.Time{}, &s)
+		hash, ok := packed.sought(0)
+		if len(hits) > 0 && (!ok || !slices.Contains(s, hash)) {
+			r.Fatalf("%q meets %q: %x without %x", path, pattern, s, hash)
+		}
+	})
+	for pattern, want := range map[string]string{"/tmp/*.sh": "tmp", "*/evil?/x/y.exe": "y.exe", "evil*": "", `c:\users\*\x.exe`: "users"} {
+		if got := string(anchor(pattern)); got != want {
+			t.Errorf("%s is looked for by %q, want %q", pattern, got, want)
+		}
+	}
+}
+
+// What is met while a feed of values was never loaded is sought all the same.
+func TestValuesAreSoughtBeforeTheirFeedIsThere(t *testing.T) {
+	f := NewFeed("ids", filepath.Join(t.TempDir(), "none"))
+	f.Type, f.Columns = "value", []string{"identifier"}
+	x, _ := (&Loader{Keep: time.Hour}).Load(context.Background(), []Feed{f}, nil)
+	e := eventOf(t, "chrome_extensions", `"identifier":"abc","name":"x"`)
+	if err := NewObserving(NewStore(x)).Enrich(context.Background(), e); err != nil {
+		t.Fatal(err)
+	}
+	key, _ := appendKey(nil, feed.Value, []byte("abc"))
+	if !slices.Contains(e.Sought, identOfKey(key, 0)) {
+		t.Errorf("sought %x", e.Sought)
+	}
+}
+
+// A list that raises no alarm is not looked for in what has passed.
 func TestOnlyWhatRaisesAlarmsIsFresh(t *testing.T) {
 	f := feedOf(t, "list", "9.9.9.9\n")
 	f.Role = "label"
 	pattern := feedOf(t, "patterns", "*/evil*\n")
 	pattern.Type = "path"
 	x, _ := (&Loader{Keep: time.Hour}).Load(context.Background(), []Feed{f, pattern}, nil)
-	if got := fmt.Sprint(x.Loads()); len(x.Loads()) != 1 || len(x.Fresh("patterns", 0)) != 0 {
+	if got := fmt.Sprint(x.Loads()); len(x.Loads()) != 1 || len(x.Fresh("patterns", 0)) != 1 {
 		t.Error(got)
 	}
 }

@@ -52,6 +52,19 @@ func (f *Facts) Learn(value []byte) error {
 	return nil
 }
 
+// Forget takes out a fact that was deleted, by its key.
+func (f *Facts) Forget(key []byte) error {
+	fact, err := owner.ReadKey(string(key))
+	if errors.Is(err, owner.ErrOther) {
+		return nil // CloudTrail's table forgets by itself
+	}
+	if err != nil {
+		return fmt.Errorf("facts: %w", err)
+	}
+	f.Owners.Remove(fact)
+	return nil
+}
+
 // state takes in what a CloudTrail record states.
 func (f *Facts) state(fact cloudtrail.Fact) {
 	if fact.Kind == cloudtrail.FactUse {

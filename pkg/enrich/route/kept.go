@@ -36,13 +36,12 @@ type entry struct {
 	bytes int64
 }
 
-func addressOf(addr netip.Addr) string  { return "a" + addr.String() }
-func instanceOf(instance string) string { return "i" + instance }
-func keyOf(key, instance string) string { return "k" + key + "\x00" + instance }
-func (e entry) until() (t time.Time) {
-	return time.Unix(0, int64(binary.BigEndian.Uint64([]byte(e.key[1:9])))).UTC()
+func addressOf(addr netip.Addr) string    { return "a" + addr.String() }
+func instanceOf(instance string) string   { return "i" + instance }
+func issueOf(key, instance string) string { return "k" + key + "\x00" + instance }
+func (r *Router) overdue(key string) bool {
+	return r.now.After(time.Unix(0, int64(binary.BigEndian.Uint64([]byte(key[1:9])))))
 }
-func (r *Router) overdue(e entry) bool   { return r.now.After(e.until()) }
 func (k *kept) add(who string, e entry)  { k.by[who] = append(k.by[who], e); k.bytes += e.bytes }
 func (k *kept) gone(e entry)             { k.bytes -= e.bytes }
 func weight(key string, value int) int64 { return int64(len(key) + value + 96) }
@@ -66,16 +65,7 @@ func (r *Router) keep(who string, s *enrich.Side, wait time.Duration) error {
 	if err != nil {
 		return wrap(err)
 	}
-	end := byte('o')
-	switch {
-	case s.Responder:
-		end = 'r'
-	case s.Kind == enrich.SideUse:
-		end = 'u'
-	}
-	sum := sha256.Sum256(append([]byte(s.Source), end))
-	key := binary.BigEndian.AppendUint64([]byte(keptKey), uint64(r.clock(s).Add(wait).UnixNano()))
-	key = append(append(key, sum[:8]...), who...)
+	key := r.keyOf(keptKey, who, s, wait)
 	e := entry{string(key), weight(string(key), len(value))}
 	if r.kept.bytes+e.bytes > r.cfg.MaxBytes {
 		r.count[noRoom]++
@@ -84,6 +74,20 @@ func (r *Router) keep(who string, s *enrich.Side, wait time.Duration) error {
 	r.kept.add(who, e)
 	r.count[kepts]++
 	return wrap(r.state.Put("", key, value))
+}
+
+// keyOf is where a record is kept, for as long as wait.
+func (r *Router) keyOf(kind, who string, s *enrich.Side, wait time.Duration) []byte {
+	end := byte('o')
+	switch {
+	case s.Responder:
+		end = 'r'
+	case s.Kind == enrich.SideUse:
+		end = 'u'
+	}
+	sum := sha256.Sum256(append([]byte(s.Source), end))
+	key := binary.BigEndian.AppendUint64([]byte(kind), uint64(r.clock(s).Add(wait).UnixNano()))
+	return append(append(key, sum[:8]...), who...)
 }
 
 // clock is the partition's time, or the record's where no broker tells one.
@@ -99,6 +103,9 @@ const lookEvery = time.Minute
 
 // OnIdle sends what was kept and has a host now, and gives up what waited too long.
 func (r *Router) OnIdle(out *enrich.Out) error {
+	if err := r.confirm(r.facts.Owners.Changes(), out); err != nil {
+		return err
+	}
 	changes := r.facts.changes()
 	due := r.now.Sub(r.kept.looked) >= lookEvery
 	if len(r.kept.by) == 0 || changes == r.kept.changes && !due {
@@ -129,7 +136,7 @@ func (r *Router) look(who string, all []entry, out *enrich.Out) (left []entry, e
 				return nil, err
 			}
 		}
-		if !sent && !r.overdue(e) {
+		if !sent && !r.overdue(e.key) {
 			left = append(left, e)
 			continue
 		}
@@ -144,6 +151,15 @@ func (r *Router) look(who string, all []entry, out *enrich.Out) (left []entry, e
 	return left, nil
 }
 
+// known grows with what is known of an address.
+func (r *Router) known(who string) uint64 {
+	addr, err := netip.ParseAddr(who[1:])
+	if err != nil {
+		return 0
+	}
+	return r.facts.Owners.Known(addr)
+}
+
 // knows tells whether anything is known of whose that is.
 func (r *Router) knows(who string) bool {
 	if id, ok := strings.CutPrefix(who, "i"); ok {
@@ -154,7 +170,7 @@ func (r *Router) knows(who string) bool {
 		return r.facts.trail.IssuedTo(key, instance)
 	}
 	addr, err := netip.ParseAddr(who[1:])
-	return err == nil && r.facts.Owners.Knows(addr)
+	return err == nil && r.facts.Owners.Known(addr) > 0
 }
 
 // resolve sends a kept record on, if its host is known.
@@ -171,12 +187,15 @@ func (r *Router) resolve(who string, e entry, out *enrich.Out) (sent bool, err e
 		r.count[found]++
 		return true, r.proven(instance, s, out)
 	}
-	owners := r.ownersOf(who, s.Time)
+	owners, confirmed := r.ownersOf(who, s.Time)
 	if len(owners) == 0 {
 		return false, nil
 	}
 	r.count[found]++
-	return true, r.deliver(s, owners, out)
+	if err := r.deliver(s, owners, out); err != nil || confirmed {
+		return true, err
+	}
+	return true, r.doubt(who, s, owners)
 }
 
 // issue is the key and instance of what waits for the key's issue.
@@ -187,16 +206,19 @@ func issue(who string) (key, instance string, ok bool) {
 	return "", "", false
 }
 
-func (r *Router) ownersOf(who string, at time.Time) []owner.Place {
+// ownersOf are whose a record may be, and whether later facts confirm it. An instance
+// is a host's for good.
+func (r *Router) ownersOf(who string, at time.Time) (owners []owner.Place, confirmed bool) {
 	if id, ok := strings.CutPrefix(who, "i"); ok {
-		if p, known := r.facts.Owners.Instance(id); known {
-			return []owner.Place{p}
+		p, known := r.facts.Owners.Instance(id)
+		if !known {
+			return nil, false
 		}
-		return nil
+		return []owner.Place{p}, true
 	}
 	addr, err := netip.ParseAddr(who[1:])
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	return r.facts.Owners.Owners(addr, at)
 }

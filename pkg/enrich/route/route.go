@@ -25,7 +25,8 @@ type Config struct {
 	// sensor's.
 	CloudTrail, Rows []string
 	// Wait is how long, by the broker's time, a record is kept whose host is not known
-	// yet (1 h), MaxBytes bounds those kept in one partition (64 MiB).
+	// yet (1 h), or until a later fact confirms whose it is. MaxBytes bounds those kept in
+	// one partition whose host is not known (64 MiB), and again those to be confirmed.
 	Wait     time.Duration
 	MaxBytes int64
 }
@@ -45,6 +46,7 @@ type Router struct {
 	row   event.Row
 	now   time.Time // the partition's, when its newest record was appended
 	kept  kept
+	sent  sent
 	seen  *seen
 	used  *used
 	count map[string]int64 // since Count was last called
@@ -62,7 +64,10 @@ func New(cfg Config, facts *Facts, state enrich.State) (*Router, error) {
 		cfg.MaxBytes = DefaultMaxBytes
 	}
 	r := &Router{cfg: cfg, facts: facts, state: state, seen: newSeen(state), used: &used{state: state}, count: map[string]int64{}, enricher: facts.enricher}
-	return r, r.load()
+	if err := r.load(); err != nil {
+		return nil, err
+	}
+	return r, r.loadSent()
 }
 
 // Count implements enrich.Counter.
@@ -81,6 +86,8 @@ const (
 	found    = "found"     // its host later
 	unknown  = "unknown"   // its host was not known within the window
 	noRoom   = "no_room"   // too much was kept
+	moved    = "moved"     // a later fact told of other owners
+	doubtful = "doubtful"  // no later fact told whether it went to the right ones
 	copies   = "duplicate" // of a CloudTrail record
 	toKey    = "key"       // of an instance's key, to the partition of the instance's id
 	rekeyed  = "rekeyed"   // a row of osquery's, to its host's partition
@@ -88,15 +95,28 @@ const (
 )
 
 // Route takes CloudTrail's records and rows to be re-keyed; a sensor's it leaves.
-func (r *Router) Route(in *enrich.Input, out *enrich.Out) (taken bool, err error) {
+func (r *Router) Route(in *enrich.Input, called func(*enrich.Call) error, out *enrich.Out) (taken bool, err error) {
 	if in.Appended.After(r.now) {
 		r.now = in.Appended
 	}
 	switch {
 	case slices.Contains(r.cfg.CloudTrail, in.Position.Topic):
-		return true, r.trail(in, out)
+		return true, r.trail(in, called, out)
 	case slices.Contains(r.cfg.Rows, in.Position.Topic):
 		return r.rekey(in, out)
+	}
+	return false, nil
+}
+
+// Again shows the calls in CloudTrail's records. A row that was re-keyed is found where
+// it was sent.
+func (r *Router) Again(in *enrich.Input, called func(*enrich.Call) error) (taken bool, err error) {
+	switch {
+	case slices.Contains(r.cfg.CloudTrail, in.Position.Topic):
+		return true, callsIn(in, called)
+	case slices.Contains(r.cfg.Rows, in.Position.Topic):
+		host, _ := r.hostOf(in.Value)
+		return host != "", nil
 	}
 	return false, nil
 }
@@ -104,67 +124,88 @@ func (r *Router) Route(in *enrich.Input, out *enrich.Out) (taken bool, err error
 // rekey sends a row to the partition of its host's key. One that cannot be read, or
 // names no host, is left to be told as it is.
 func (r *Router) rekey(in *enrich.Input, out *enrich.Out) (taken bool, err error) {
-	value := in.Value
-	err = r.row.Parse(value)
+	host, value := r.hostOf(in.Value)
+	if host == "" {
+		r.count[hostless]++
+		return false, nil // the pipeline says what is wrong with it
+	}
+	r.count[rekeyed]++
+	return true, send(&enrich.Side{
+		Host: host, Kind: enrich.SideRow, Time: in.Appended, Value: value, Source: in.Position.String(), Position: in.Position, Appended: in.Appended,
+	}, enrich.ByKey, out)
+}
+
+// hostOf is whose a row is, empty where it cannot be read or does not say so, and the row
+// without bytes that JSON does not allow.
+func (r *Router) hostOf(value []byte) (enrich.Host, []byte) {
+	err := r.row.Parse(value)
 	if err == nil && r.row.Dirty { // shipped by others, who do not mend
 		value = event.AppendMended(nil, value)
 		err = r.row.Parse(value)
 	}
-	host := r.row.HostIdentifier.Text()
-	if r.row.Delivered && r.row.Delivery.Agent != "" {
-		host = r.row.Delivery.Agent
+	switch {
+	case err != nil:
+		return "", value
+	case r.row.Delivered && r.row.Delivery.Agent != "":
+		return enrich.Host(r.row.Delivery.Agent), value
 	}
-	if err != nil || host == "" {
-		r.count[hostless]++
-		return false, nil //nolint:nilerr // the pipeline says what is wrong with it
+	return enrich.Host(r.row.HostIdentifier.Text()), value
+}
+
+// end is one of the two in a sensor's record that can be a host's.
+type end struct {
+	addr      netip.Addr
+	responder bool
+}
+
+// endsOf are those of a record that is not linked with a host yet.
+func endsOf(e *enrich.Event) (all []end) {
+	if !e.Sensor || e.Link != nil {
+		return nil
 	}
-	r.count[rekeyed]++
-	return true, send(&enrich.Side{
-		Host: enrich.Host(host), Kind: enrich.SideRow, Time: in.Appended, Value: value, Source: in.Position.String(), Position: in.Position, Appended: in.Appended,
-	}, enrich.ByKey, out)
+	if origin, ok := routable(e.Text(event.LocalAddress)); ok {
+		all = append(all, end{origin, false})
+	}
+	responder, ok := routable(e.Text(event.RemoteAddress))
+	if ok && (len(all) == 0 || all[0].addr != responder) {
+		all = append(all, end{responder, true})
+	}
+	return all
 }
 
 // OnEvent sends a sensor's record to the hosts at its ends.
 func (r *Router) OnEvent(e *enrich.Event, out *enrich.Out) error {
-	if !e.Sensor || e.Link != nil {
-		return nil
-	}
-	origin, hasOrigin := routable(e.Text(event.LocalAddress))
-	responder, hasResponder := routable(e.Text(event.RemoteAddress))
-	if hasResponder && hasOrigin && origin == responder {
-		hasResponder = false
-	}
+	ends := endsOf(e)
 	ours := false // one of the ends is, or may be
-	for _, end := range []struct {
-		addr      netip.Addr
-		has       bool
-		responder bool
-	}{{origin, hasOrigin, false}, {responder, hasResponder, true}} {
-		if !end.has {
-			continue
-		}
+	for _, end := range ends {
 		s := r.side(e, end.responder)
-		owners := r.facts.Owners.Owners(end.addr, e.Time)
+		owners, confirmed := r.facts.Owners.Owners(end.addr, e.Time)
 		if err := r.deliver(s, owners, out); err != nil {
 			return err
+		}
+		if len(owners) > 0 && !confirmed {
+			if err := r.doubt(addressOf(end.addr), s, owners); err != nil {
+				return err
+			}
 		}
 		e.Elsewhere = e.Elsewhere || len(owners) == 1
 		ours = ours || len(owners) > 0 || private(end.addr)
 	}
-	if hasOrigin && r.waits(origin, ours, e.Time) {
-		if err := r.keep(addressOf(origin), r.side(e, false), r.cfg.Wait); err != nil {
+	for _, end := range ends {
+		if !r.waits(end.addr, ours, e.Time) {
+			continue
+		}
+		if err := r.keep(addressOf(end.addr), r.side(e, end.responder), r.cfg.Wait); err != nil {
 			return err
 		}
-	}
-	if hasResponder && r.waits(responder, ours, e.Time) {
-		return r.keep(addressOf(responder), r.side(e, true), r.cfg.Wait)
 	}
 	return nil
 }
 
 // waits tells whether an address may turn out to be one of our hosts'.
 func (r *Router) waits(addr netip.Addr, ours bool, at time.Time) bool {
-	return (private(addr) || !ours) && len(r.facts.Owners.Owners(addr, at)) == 0
+	owners, _ := r.facts.Owners.Owners(addr, at)
+	return (private(addr) || !ours) && len(owners) == 0
 }
 
 func (r *Router) side(e *enrich.Event, responder bool) *enrich.Side {
@@ -184,7 +225,11 @@ func (r *Router) deliver(s *enrich.Side, owners []owner.Place, out *enrich.Out) 
 		what = toShared
 	}
 	r.count[what]++
-	for _, o := range owners {
+	return sendAll(s, owners, out)
+}
+
+func sendAll(s *enrich.Side, to []owner.Place, out *enrich.Out) error {
+	for _, o := range to {
 		s.Host = o.Host
 		if err := send(s, o.Partition, out); err != nil {
 			return err
@@ -202,8 +247,15 @@ func send(s *enrich.Side, partition int32, out *enrich.Out) error {
 	return nil
 }
 
-// Answer implements enrich.Answerer: nothing here answers for an event.
-func (r *Router) Answer(*enrich.Event) error { return nil }
+// Answer implements enrich.Answerer: of a record that was read again it tells whether
+// its findings are raised where its host's rows are, as far as the owner is known by now.
+func (r *Router) Answer(e *enrich.Event) error {
+	for _, end := range endsOf(e) {
+		owners, _ := r.facts.Owners.Owners(end.addr, e.Time)
+		e.Elsewhere = e.Elsewhere || len(owners) == 1
+	}
+	return nil
+}
 
 // OnSide has nothing to take.
 func (r *Router) OnSide(*enrich.Side, *enrich.Out) error { return nil }

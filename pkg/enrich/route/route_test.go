@@ -49,9 +49,11 @@ func (w *world) restart() {
 
 // owns states that a host had an address from then on.
 func (w *world) owns(host, addr string, second int) {
-	f := owner.Fact{Kind: owner.HostAddress, Host: enrich.Host(host), Partition: int32(len(host)), Address: netip.MustParseAddr(addr), From: at(second), To: at(second)}
+	f := owner.Fact{Kind: owner.HostAddress, Host: enrich.Host(host), Partition: int32(len(host)), Address: mustAddr(addr), From: at(second), To: at(second)}
 	w.learn(&f)
 }
+
+func mustAddr(addr string) netip.Addr { return netip.MustParseAddr(addr) }
 
 func (w *world) learn(f *owner.Fact) {
 	o, err := f.Output()
@@ -99,6 +101,12 @@ func (w *world) words(out *enrich.Out) (all []string) {
 			}
 			if s.Shared {
 				word += " shared"
+			}
+			if s.Withdrawn {
+				word += " withdrawn"
+			}
+			if s.Change > 0 {
+				word += fmt.Sprint(" change ", s.Change)
 			}
 		}
 		all = append(all, word)

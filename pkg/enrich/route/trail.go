@@ -1,10 +1,12 @@
 package route
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stackjoin/stackjoin/internal/compact"
@@ -17,11 +19,11 @@ import (
 
 // trail takes a message of CloudTrail's: what its records state becomes facts, each
 // record is told once, and goes to the host whose credentials made the call.
-func (r *Router) trail(in *enrich.Input, out *enrich.Out) error {
+func (r *Router) trail(in *enrich.Input, called func(*enrich.Call) error, out *enrich.Out) error {
 	return wrap(cloudtrail.Decode(in.Value, cloudtrail.Limits{}, func(f cloudtrail.Found) error {
 		switch {
 		case f.Record != nil:
-			return r.call(in, &f, out)
+			return r.call(in, &f, called, out)
 		case f.Refused != nil:
 			out.Add(enrich.Refused(*in, f.Refused.Reason, f.Refused.Message, f.Refused.Original))
 		}
@@ -29,7 +31,31 @@ func (r *Router) trail(in *enrich.Input, out *enrich.Out) error {
 	}))
 }
 
-func (r *Router) call(in *enrich.Input, f *cloudtrail.Found, out *enrich.Out) error {
+// callsIn shows the calls of a message that came from an address.
+func callsIn(in *enrich.Input, called func(*enrich.Call) error) error {
+	return wrap(cloudtrail.Decode(in.Value, cloudtrail.Limits{}, func(f cloudtrail.Found) error {
+		if f.Record == nil {
+			return nil
+		}
+		return show(f.Record, called)
+	}))
+}
+
+// show shows the call that a record tells, if it came from an address.
+func show(record *cloudtrail.Record, called func(*enrich.Call) error) error {
+	if record.Source.Kind != cloudtrail.SourceAddress {
+		return nil
+	}
+	id := &record.Identity
+	return called(&enrich.Call{
+		ID: record.ID(), Time: record.Time, Source: record.Source.Text, Account: record.Account(),
+		Actor:  cmp.Or(id.ARN, id.UserName, id.PrincipalID, id.Type),
+		Action: strings.TrimSuffix(record.Service, ".amazonaws.com") + ":" + record.Name,
+		Failed: record.Failed(),
+	})
+}
+
+func (r *Router) call(in *enrich.Input, f *cloudtrail.Found, called func(*enrich.Call) error, out *enrich.Out) error {
 	id := f.Record.ID()
 	copied, err := r.seen.before(id, r.now)
 	if err != nil {
@@ -50,6 +76,9 @@ func (r *Router) call(in *enrich.Input, f *cloudtrail.Found, out *enrich.Out) er
 	out.Add(enrich.Output{
 		Stream: enrich.CloudTrail, Key: []byte(id), Value: out.Copy(r.line), ID: id, Kind: string(event.API), Schema: cloudtrail.SchemaEnriched,
 	})
+	if err := show(f.Record, called); err != nil {
+		return err
+	}
 	return r.ofInstance(in, f.Record, out)
 }
 
@@ -80,7 +109,7 @@ func (r *Router) ofInstance(in *enrich.Input, record *cloudtrail.Record, out *en
 		one.Kind, one.Value = part.kind, part.value
 		var err error
 		if waits {
-			err = r.keep(keyOf(record.Identity.AccessKeyID, h.ID), &one, copiesFor/4)
+			err = r.keep(issueOf(record.Identity.AccessKeyID, h.ID), &one, copiesFor/4)
 		} else {
 			err = r.proven(h.ID, &one, out)
 		}

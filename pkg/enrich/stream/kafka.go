@@ -71,6 +71,7 @@ type KafkaConfig struct {
 
 	limits *limits       // of one session and those that take its place
 	pause  time.Duration // after an abort
+	ending time.Duration // that the end of a transaction may take
 }
 
 const defaultMaxRecordBytes = 1_000_000
@@ -128,6 +129,9 @@ func OpenKafka(cfg KafkaConfig) (*KafkaSession, error) {
 	}
 	if s.cfg.pause == 0 {
 		s.cfg.pause = abortPause
+	}
+	if s.cfg.ending == 0 {
+		s.cfg.ending = transactionTimeout
 	}
 	if s.cfg.Monitor == nil {
 		s.cfg.Monitor = unwatched{}

@@ -97,6 +97,11 @@ func (s *KafkaSession) transact(ctx context.Context, outputs []enrich.Output, wo
 		req.Topics = transactionOffsets(workers)
 		return nil
 	})
+	// A member that the group has given up would wait here for ever, for a heartbeat
+	// that nobody sends: the client tells of the loss only when rebalances are let in
+	// again. By then the broker has ended the transaction anyway.
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ending)
+	defer cancel()
 	committed, err := s.txn.End(ctx, kgo.TryCommit)
 	switch {
 	case err != nil:

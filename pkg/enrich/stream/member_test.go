@@ -5,12 +5,54 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/stackjoin/stackjoin/internal/kafkatest"
+	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 )
+
+// The group gives a member up while its transaction is under way: nobody answers the
+// question whether it is still one, and it must not wait for that for ever.
+func TestAMemberGivenUpInATransactionComesBack(t *testing.T) {
+	t.Parallel()
+	c, cfg := cluster(t)
+	cfg = stream.Hurried(cfg)
+	const hosts, rows = 4, 40
+	var armed, lost atomic.Bool
+	refused := make(chan struct{})
+	c.ControlKey(int16(kmsg.Heartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if !armed.Load() || lost.Swap(true) {
+			return nil, nil, false
+		}
+		close(refused)
+		resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
+		resp.ErrorCode = kerr.UnknownMemberID.Code
+		return resp, nil, true
+	})
+	c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if req.(*kmsg.ProduceRequest).TransactionID != nil && !armed.Swap(true) {
+			c.SleepControl(func() {
+				<-refused
+				<-time.After(300 * time.Millisecond) // for the client to hear of it
+			})
+		}
+		return nil, nil, false
+	})
+	produce(t, cfg, hosts, 0, rows)
+	runs(t, cfg, 1)
+	checkCounts(t, cfg, hosts, rows)
+	if !lost.Load() {
+		t.Error("the member was never given up: the test shows nothing")
+	}
+}
 
 // Several inputs are one partition of the join: a host's rows of all of them meet
 // one state, and each topic's stay in order.

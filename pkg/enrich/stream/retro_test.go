@@ -222,6 +222,52 @@ func TestWhatAFeedLearnsIsFoundInWhatHasPassed(t *testing.T) {
 	w.found(7)
 }
 
+// Patterns of paths, and values of columns that only one feed names, are found in what
+// has passed as all else is.
+func TestPatternsAndValuesAreFoundInWhatHasPassed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		typ             string
+		set             func(*reputation.Feed)
+		indicators      []string
+		table, columns  string
+		matched, passes string
+	}{
+		"anchored": {
+			"path", nil, []string{"/opt/.cache/*.so"}, "process_events", `"pid":"7","parent":"1","path":"/opt/.cache/x.so","cmdline":"x","uid":"0","syscall":"execve"`,
+			"/opt/.cache/x.so", `"pid":"8","parent":"1","path":"/opt/cache/x.so","cmdline":"x","uid":"0","syscall":"execve"`,
+		},
+		"last part": {
+			"path", nil, []string{"mimi*.exe"}, "file_events", `"target_path":"C:\\Temp\\MimiKatz.exe","action":"CREATED","category":"c"`,
+			`C:\Temp\MimiKatz.exe`, `"target_path":"C:\\Temp\\other.exe","action":"CREATED","category":"c"`,
+		},
+		"value": {
+			"value", func(f *reputation.Feed) {
+				f.Type, f.Columns = "value", []string{"identifier"}
+				delete(f.Fields, "type")
+			}, []string{"aapbdbdomjkkjkaonfhkkikfgjllcleb"}, "chrome_extensions",
+			`"identifier":"aapbdbdomjkkjkaonfhkkikfgjllcleb","name":"x","uid":"1"`, "aapbdbdomjkkjkaonfhkkikfgjllcleb", `"identifier":"gighmmpiobklfepjocnamgkkbiglidom","name":"y","uid":"1"`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWatcher(t, func(w *watcher) {
+				if c.set != nil {
+					c.set(&w.feed)
+				}
+			})
+			w.row(c.table, c.columns)
+			w.row(c.table, c.passes)
+			w.says(c.typ, c.indicators[0])
+			if f := w.found(1)[c.matched]; !f.Finding.Retro || len(f.Evidence) != 1 {
+				t.Errorf("%+v", f)
+			}
+			w.restart()
+			w.found(1)
+		})
+	}
+}
+
 // An input that forgets before the window is over is told at start.
 func TestShortRetentionIsTold(t *testing.T) {
 	t.Parallel()

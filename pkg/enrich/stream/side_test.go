@@ -18,7 +18,9 @@ import (
 // partition that the row's n names.
 type sender struct{}
 
-func (sender) Route(in *enrich.Input, out *enrich.Out) (bool, error) {
+func (sender) Again(*enrich.Input, func(*enrich.Call) error) (bool, error) { return true, nil }
+
+func (sender) Route(in *enrich.Input, _ func(*enrich.Call) error, out *enrich.Out) (bool, error) {
 	var row event.Row
 	if err := row.Parse(in.Value); err != nil {
 		return false, err

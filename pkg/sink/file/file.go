@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/durable"
 	"github.com/stackjoin/stackjoin/pkg/sink"
 )
 
@@ -121,7 +122,7 @@ func (s *Sink) open(topic string) (*output, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // os names the file
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := durable.SyncDir(s.dir); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return &output{file: f}, nil

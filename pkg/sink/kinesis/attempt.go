@@ -7,22 +7,18 @@ import (
 	"math"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-
 	"github.com/stackjoin/stackjoin/pkg/sink"
 )
 
 // attempt is one Write: its records and what became of each.
 type attempt struct {
-	ctx    context.Context
-	sink   *Sink
-	client *awskinesis.Client
-	batch  []sink.Record
-	lanes  []*lane // in the order of their first records
-	errs   []error // by index; nil is durable once run has returned
-	stale  bool    // the credentials may have been replaced
+	ctx   context.Context
+	sink  *Sink
+	put   Put
+	batch []sink.Record
+	lanes []*lane // in the order of their first records
+	errs  []error // by index; nil is durable once run has returned
+	stale bool    // the credentials may have been replaced
 }
 
 // lane is the records of one stream and key, which go one entry after the other.
@@ -37,8 +33,8 @@ type lane struct {
 	ended bool
 }
 
-func newAttempt(ctx context.Context, s *Sink, client *awskinesis.Client, batch []sink.Record) *attempt {
-	a := &attempt{ctx: ctx, sink: s, client: client, batch: batch, errs: make([]error, len(batch))}
+func newAttempt(ctx context.Context, s *Sink, put Put, batch []sink.Record) *attempt {
+	a := &attempt{ctx: ctx, sink: s, put: put, batch: batch, errs: make([]error, len(batch))}
 	known := map[laneName]*lane{}
 	for i := range batch {
 		name := laneName{a.stream(batch[i].Topic), PartitionKey(batch[i].Key)}
@@ -129,7 +125,7 @@ func (a *attempt) gather(ready []*lane) []*entry {
 		}
 		shards[at] = true
 		for _, e := range a.entries(l, a.sink.cfg.RequestRecords-len(entries)) {
-			if size += e.size(); len(entries) > 0 && size > a.sink.cfg.RequestBytes {
+			if size += e.size; len(entries) > 0 && size > a.sink.cfg.RequestBytes {
 				return entries
 			}
 			entries = append(entries, e)
@@ -164,7 +160,7 @@ func (a *attempt) entries(l *lane, room int) []*entry {
 			break
 		}
 		all = append(all, e)
-		burst -= e.size()
+		burst -= e.size
 	}
 	return all
 }
@@ -175,55 +171,50 @@ func (a *attempt) entries(l *lane, room int) []*entry {
 func (a *attempt) entry(l *lane, from int) *entry {
 	index := l.left[from:]
 	data, n := a.sink.coder.encode(l.key, a.batch, index, l.most)
-	e := &entry{lane: l, records: index[:n:n], data: data}
-	if e.size() <= a.sink.cfg.RecordBytes {
+	e := &entry{lane: l, records: index[:n:n], data: data, size: len(data) + len(l.key)}
+	if a.sink.cfg.Keyless {
+		e.size = len(data)
+	}
+	if e.size <= a.sink.cfg.RecordBytes {
 		return e
 	}
 	if from == 0 { // and alone in it, since several are held to less
-		a.refuse(l, fmt.Errorf("%d bytes with the partition key, the largest record is %d", e.size(), a.sink.cfg.RecordBytes))
+		a.refuse(l, fmt.Errorf("%d bytes with all that counts, the largest record is %d", e.size, a.sink.cfg.RecordBytes))
 	}
 	return nil
 }
 
 // send sends one request and sorts what came of it.
 func (a *attempt) send(entries []*entry) {
-	in := &awskinesis.PutRecordsInput{StreamName: &entries[0].lane.stream, Records: make([]types.PutRecordsRequestEntry, len(entries))}
+	in := make([]Entry, len(entries))
 	for i, e := range entries {
-		in.Records[i] = types.PutRecordsRequestEntry{PartitionKey: &e.lane.key, Data: notNil(e.data)}
+		in[i] = Entry{e.lane.key, e.data}
 	}
-	out, err := a.client.PutRecords(a.ctx, in)
+	answers, err := a.put(a.ctx, entries[0].lane.stream, in)
 	switch {
 	case err != nil:
 		a.requestFailed(entries, err)
 		return
-	case len(out.Records) != len(entries):
-		a.requestFailed(entries, fmt.Errorf("%d answers to %d records", len(out.Records), len(entries)))
+	case len(answers) != len(entries):
+		a.requestFailed(entries, fmt.Errorf("%d answers to %d records", len(answers), len(entries)))
 		return
 	}
 	// Failures first: what else a full shard took says nothing for its rate.
 	for i, e := range entries {
-		if code := aws.ToString(out.Records[i].ErrorCode); code != "" {
-			a.entryFailed(e, &apiError{code, aws.ToString(out.Records[i].ErrorMessage)})
+		if answers[i].Code != "" {
+			a.entryFailed(e, &apiError{answers[i].Code, answers[i].Message})
 		}
 	}
 	for i, e := range entries {
-		if aws.ToString(out.Records[i].ErrorCode) == "" {
-			a.delivered(e, aws.ToString(out.Records[i].ShardId))
+		if answers[i].Code == "" {
+			a.delivered(e, answers[i].Shard)
 		}
 	}
-}
-
-// notNil is for a record without bytes: the SDK would leave nil out of the request.
-func notNil(data []byte) []byte {
-	if data == nil {
-		return []byte{}
-	}
-	return data
 }
 
 func (a *attempt) delivered(e *entry, shard string) {
 	l := e.lane
-	a.sink.pacer.sent(l.laneName, shard, e.size())
+	a.sink.pacer.sent(l.laneName, shard, e.size)
 	left := make([]int, 0, len(l.left)-len(e.records))
 	for _, i := range l.left {
 		if i < e.records[0] || i > e.records[len(e.records)-1] {
@@ -239,7 +230,7 @@ func (a *attempt) result() error {
 	permanent := false
 	for _, l := range a.lanes {
 		for _, i := range l.left {
-			failed[i] = fmt.Errorf("kinesis: stream %q: %w", l.stream, a.errs[i])
+			failed[i] = fmt.Errorf("%s: stream %q: %w", a.sink.cfg.Name, l.stream, a.errs[i])
 			permanent = permanent || sink.IsPermanent(a.errs[i])
 		}
 	}

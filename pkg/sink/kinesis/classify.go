@@ -47,6 +47,9 @@ const (
 // only where the words are of records and not of the stream's name.
 func judge(err error) verdict {
 	word := said(err)
+	if strings.HasPrefix(word.message, "Slow down") { // which is how Firehose says it
+		return throttled
+	}
 	switch word.code {
 	case "ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException",
 		"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException":
@@ -85,7 +88,7 @@ func stale(err error) bool {
 func needsHand(code string) bool {
 	switch code {
 	case "ResourceNotFoundException", "InvalidArgumentException", "ValidationException",
-		"KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException", "KMSOptInRequired":
+		"InvalidSourceException", "InvalidKMSResourceException", "KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException", "KMSOptInRequired":
 		return true
 	case "":
 		return false
@@ -99,7 +102,7 @@ func needsHand(code string) bool {
 func NeedsHand(err error) bool {
 	var partial *sink.BatchError
 	if !errors.As(err, &partial) {
-		return errors.Is(err, errStreamName) || needsHand(said(err).code)
+		return errors.Is(err, ErrStreamName) || needsHand(said(err).code)
 	}
 	for _, why := range partial.Failed {
 		if NeedsHand(why) {
@@ -124,7 +127,8 @@ func shardIn(message string) string {
 	return name
 }
 
-var errStreamName = errors.New("is no name of a stream: must be 1 to 128 letters, digits, dots, dashes or underscores")
+// ErrStreamName tells that a stream cannot have the name that it is to have.
+var ErrStreamName = errors.New("is no name of a stream")
 
 // CheckStream tells what is wrong with a stream's name before the service would in
 // words that blame the records.
@@ -133,7 +137,7 @@ func CheckStream(name string) error {
 		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_'
 	}
 	if len(name) == 0 || len(name) > 128 || strings.ContainsFunc(name, func(c rune) bool { return !allowed(c) }) {
-		return fmt.Errorf("%.200q %w", name, errStreamName)
+		return fmt.Errorf("%.200q %w: must be 1 to 128 letters, digits, dots, dashes or underscores", name, ErrStreamName)
 	}
 	return nil
 }

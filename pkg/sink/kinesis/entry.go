@@ -34,9 +34,8 @@ type entry struct {
 	// records are the indexes in the batch that it holds.
 	records []int
 	data    []byte
+	size    int // as the service counts
 }
-
-func (e *entry) size() int { return len(e.data) + len(e.lane.key) }
 
 // coder puts records into entries' bytes. One goroutine uses it.
 type coder struct {
@@ -64,11 +63,11 @@ func newCoder(cfg Config) (*coder, error) {
 	case "zstd":
 		w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
 		if err != nil {
-			return nil, fmt.Errorf("kinesis: zstd: %w", err)
+			return nil, fmt.Errorf("zstd: %w", err)
 		}
 		c.pack = func(data []byte) []byte { return w.EncodeAll(data, nil) }
 	default:
-		return nil, fmt.Errorf("kinesis: compression %q: must be none, gzip or zstd", cfg.Compression)
+		return nil, fmt.Errorf("compression %q: must be none, gzip or zstd", cfg.Compression)
 	}
 	return c, nil
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/stackjoin/stackjoin/pkg/sink"
 )
@@ -60,6 +59,14 @@ type Config struct {
 	// Streams names the stream of a record's Topic; a topic that is not in it is
 	// itself the stream's name.
 	Streams map[string]string
+	// Service makes what entries are put through, Kinesis Data Streams by default, and
+	// Name is its name in errors. The configuration is Connect's, with the endpoint,
+	// and with an HTTP client and a retryer of the sink's own.
+	Service func(cfg aws.Config) Put
+	Name    string
+	// Keyless is for a service that is not told the partition keys: they do not count
+	// in an entry's size, and keep order all the same.
+	Keyless bool
 	// Aggregate is KPL by default.
 	Aggregate Aggregate
 	// Compression of each entry: none (the default), gzip or zstd.
@@ -84,23 +91,29 @@ type Sink struct {
 	coder *coder
 	pacer pacer // of Write, which is called by one goroutine
 
-	mu     sync.Mutex // guards client and closed
-	client *awskinesis.Client
+	mu     sync.Mutex // guards conn and closed
+	conn   *connection
 	closed bool
 }
 
-var errClosed = errors.New("kinesis: the sink is closed")
+// connection is what one call of Connect led to.
+type connection struct {
+	put  Put
+	http aws.HTTPClient
+}
+
+var errClosed = errors.New("the sink is closed")
 
 // New returns a Sink, or an error that names what in cfg cannot be. It does not
 // touch the network: the first Write connects.
 func New(cfg Config) (*Sink, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", cfg.Name, err)
 	}
 	coder, err := newCoder(cfg)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", cfg.Name, err)
 	}
 	return &Sink{cfg: cfg, coder: coder}, nil
 }
@@ -111,6 +124,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Compression == "" {
 		c.Compression = "none"
+	}
+	if c.Service == nil {
+		c.Service, c.Name = putRecords, "kinesis"
 	}
 	for limit, preset := range map[*int]int{
 		&c.RequestRecords: defaultRequestRecords, &c.RequestBytes: defaultRequestBytes,
@@ -129,17 +145,17 @@ func (c Config) withDefaults() Config {
 func (c Config) check() error {
 	switch {
 	case c.Connect == nil:
-		return errors.New("kinesis: nothing says how to connect")
+		return errors.New("nothing says how to connect")
 	case c.Aggregate != KPL && c.Aggregate != NDJSON && c.Aggregate != None:
-		return fmt.Errorf("kinesis: aggregate %q: must be kpl, ndjson or none", c.Aggregate)
+		return fmt.Errorf("aggregate %q: must be kpl, ndjson or none", c.Aggregate)
 	case c.RequestRecords < 1 || c.RequestRecords > defaultRequestRecords:
-		return fmt.Errorf("kinesis: request records %d: must be between 1 and %d", c.RequestRecords, defaultRequestRecords)
+		return fmt.Errorf("request records %d: must be between 1 and %d", c.RequestRecords, defaultRequestRecords)
 	case c.RecordBytes < 1<<10 || c.RecordBytes > largestRecordBytes:
-		return fmt.Errorf("kinesis: record bytes %d: must be between %d and %d", c.RecordBytes, 1<<10, largestRecordBytes)
+		return fmt.Errorf("record bytes %d: must be between %d and %d", c.RecordBytes, 1<<10, largestRecordBytes)
 	case c.RequestBytes < c.RecordBytes:
-		return fmt.Errorf("kinesis: request bytes %d: must be no less than record bytes, %d", c.RequestBytes, c.RecordBytes)
+		return fmt.Errorf("request bytes %d: must be no less than record bytes, %d", c.RequestBytes, c.RecordBytes)
 	case c.AggregateBytes < 1<<10 || c.AggregateBytes > c.RecordBytes:
-		return fmt.Errorf("kinesis: aggregate bytes %d: must be between %d and record bytes, %d", c.AggregateBytes, 1<<10, c.RecordBytes)
+		return fmt.Errorf("aggregate bytes %d: must be between %d and record bytes, %d", c.AggregateBytes, 1<<10, c.RecordBytes)
 	}
 	return nil
 }
@@ -151,16 +167,16 @@ func (s *Sink) Write(ctx context.Context, batch []sink.Record) error {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("kinesis: %w", err)
+		return fmt.Errorf("%s: %w", s.cfg.Name, err)
 	}
-	client, err := s.connect(ctx)
+	conn, err := s.connect(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", s.cfg.Name, err)
 	}
-	a := newAttempt(ctx, s, client, batch)
+	a := newAttempt(ctx, s, conn.put, batch)
 	a.run()
 	if a.stale {
-		s.discard(client)
+		s.discard(conn)
 	}
 	return a.result()
 }
@@ -168,49 +184,48 @@ func (s *Sink) Write(ctx context.Context, batch []sink.Record) error {
 // Close implements sink.Sink. It waits for nothing. A second Close does nothing.
 func (s *Sink) Close(context.Context) error {
 	s.mu.Lock()
-	client := s.client
-	s.client, s.closed = nil, true
+	conn := s.conn
+	s.conn, s.closed = nil, true
 	s.mu.Unlock()
-	if client != nil {
-		closeIdle(client)
+	if conn != nil {
+		conn.closeIdle()
 	}
 	return nil
 }
 
-// connect returns the client, making one where there is none.
-func (s *Sink) connect(ctx context.Context) (*awskinesis.Client, error) {
+// connect returns the connection, making one where there is none.
+func (s *Sink) connect(ctx context.Context) (*connection, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, errClosed
 	}
-	if s.client == nil {
+	if s.conn == nil {
 		cfg, err := s.cfg.Connect(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("kinesis: connect: %w", err)
+			return nil, fmt.Errorf("connect: %w", err)
 		}
-		s.client = awskinesis.NewFromConfig(cfg, func(o *awskinesis.Options) {
-			o.HTTPClient = ownClient(cfg.HTTPClient)
-			// Retry and the pacer wait as it fits the records' order; the SDK's own
-			// retries would only hide how a shard fares.
-			o.Retryer = aws.NopRetryer{}
-			if s.cfg.Endpoint != "" {
-				o.BaseEndpoint = &s.cfg.Endpoint
-			}
-		})
+		cfg.HTTPClient = ownClient(cfg.HTTPClient)
+		// Retry and the pacer wait as it fits the records' order; the SDK's own
+		// retries would only hide how a shard fares.
+		cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+		if s.cfg.Endpoint != "" {
+			cfg.BaseEndpoint = &s.cfg.Endpoint
+		}
+		s.conn = &connection{s.cfg.Service(cfg), cfg.HTTPClient}
 	}
-	return s.client, nil
+	return s.conn, nil
 }
 
-// discard throws the client away, with the credentials it keeps, so that the next
+// discard throws the connection away, with the credentials it keeps, so that the next
 // Write reads them again.
-func (s *Sink) discard(client *awskinesis.Client) {
+func (s *Sink) discard(conn *connection) {
 	s.mu.Lock()
-	if s.client == client {
-		s.client = nil
+	if s.conn == conn {
+		s.conn = nil
 	}
 	s.mu.Unlock()
-	closeIdle(client)
+	conn.closeIdle()
 }
 
 // ownClient is an HTTP client like the given one, where that is one of the SDK's,
@@ -229,9 +244,9 @@ func ownClient(given aws.HTTPClient) aws.HTTPClient {
 	}
 }
 
-// closeIdle closes the client's connections: none is in use outside Write.
-func closeIdle(client *awskinesis.Client) {
-	if h, ok := client.Options().HTTPClient.(interface{ CloseIdleConnections() }); ok {
+// closeIdle closes the connections: none is in use outside Write.
+func (c *connection) closeIdle() {
+	if h, ok := c.http.(interface{ CloseIdleConnections() }); ok {
 		h.CloseIdleConnections()
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/stackjoin/stackjoin/internal/durable"
 )
 
 // file is an open file of the spool.
@@ -54,7 +56,7 @@ func onDisk(dir string) *fileSystem {
 		},
 		remove:  func(name string) error { return os.Remove(path(name)) },
 		list:    func() ([]string, error) { return listFiles(dir) },
-		syncDir: func() error { return syncDir(dir) },
+		syncDir: func() error { return durable.SyncDir(dir) },
 		space:   func() (free, total uint64, err error) { return diskSpace(dir) },
 	}
 }

@@ -11,18 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err //nolint:wrapcheck // os names the folder
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync folder %s: %w", dir, err)
-	}
-	return nil
-}
-
 // lockFile takes the lock without waiting; ok is false when another has it.
 func lockFile(dir string) (f *os.File, ok bool, err error) {
 	f, err = os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)

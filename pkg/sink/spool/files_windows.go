@@ -9,9 +9,6 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// syncDir does nothing: NTFS journals names by itself.
-func syncDir(string) error { return nil }
-
 func diskSpace(dir string) (free, total uint64, err error) {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {

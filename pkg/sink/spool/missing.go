@@ -10,13 +10,13 @@ import (
 func (s *Spool) missing(f *Frame) (found []Loss) {
 	r := &s.reader
 	same := r.last.agent == f.Agent
-	if r.known && (!same || f.Seq > r.last.seq+1) {
+	if r.known {
 		s.mu.Lock()
 		after := r.last.seq
 		if !same {
 			found, after = s.ledger.losses.between(r.last.agent, after, 0), 0
 		}
-		own := s.ledger.losses.between(f.Agent, after, f.Seq)
+		own := returned(s.ledger.losses.between(f.Agent, after, f.Seq+1), f.Seq)
 		own = append(own, s.unexplained(f, after)...)
 		s.mu.Unlock()
 		slices.SortStableFunc(own, func(a, b Loss) int { return cmp.Compare(a.To, b.To) })
@@ -27,6 +27,21 @@ func (s *Spool) missing(f *Frame) (found []Loss) {
 		s.tellDamage(d, lost)
 	}
 	return found
+}
+
+// returned takes the call at seq, which is there after all, off the losses that end
+// with it: it was dropped when its sync failed, and a power cut brought it back.
+func returned(all []Loss, seq uint64) []Loss {
+	left := all[:0]
+	for _, l := range all {
+		if l.To == seq {
+			l.To, l.Calls = l.To-1, l.Calls-1
+		}
+		if l.Calls > 0 && l.From <= l.To {
+			left = append(left, l)
+		}
+	}
+	return left
 }
 
 // unexplained are the seqs before a frame that no entry of the ledger covers. It

@@ -39,6 +39,10 @@ func TestPowerCuts(t *testing.T) {
 	}
 }
 
+// The last call of a range of drops can come back with a power cut: its sync had
+// failed. The others of the range are told all the same.
+func TestARangeIsToldWhoseLastCallCameBack(t *testing.T) { life(t, 19737) }
+
 // life is one random life of a spool.
 func life(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 4))

@@ -200,19 +200,19 @@ func (w *Worker) paused(key string) bool {
 // start has the shard read, by a goroutine of its own that Run waits for.
 func (w *Worker) start(ctx context.Context, work *sync.WaitGroup, l *Lease) {
 	began := time.Now()
-	l, err := w.cfg.Table.renew(ctx, l.Key, w.cfg.Name) // as it is now, and known to be ours
+	ours, err := w.cfg.Table.renew(ctx, l.Key, w.cfg.Name) // as it is now, and known to be ours
 	if !w.told("begin with", l, err) {
-		return
+		return // it is still ours in the table: the next round tries again
 	}
 	holding, stop := context.WithCancelCause(ctx)
 	h := &Held{
-		Lease: *l, table: w.cfg.Table, me: w.cfg.Name, period: w.cfg.Period, log: w.cfg.Log.Warn, now: time.Now,
+		Lease: *ours, table: w.cfg.Table, me: w.cfg.Name, period: w.cfg.Period, log: w.cfg.Log.Warn, now: time.Now,
 		renewed: began, stop: stop, asked: make(chan struct{}), lost: make(chan struct{}),
 	}
 	w.mu.Lock()
 	w.held[l.Key] = h
 	w.mu.Unlock()
-	w.cfg.Log.Info("lease taken", "shard", l.Key, "checkpoint", l.Sequence, "sub", l.Sub)
+	w.cfg.Log.Info("lease taken", "shard", ours.Key, "checkpoint", ours.Sequence, "sub", ours.Sub)
 	work.Go(func() {
 		defer stop(nil)
 		w.finish(context.WithoutCancel(ctx), h, w.cfg.Work(holding, h))

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/stackjoin/stackjoin/internal/durable"
 )
 
 // Folder keeps objects as files below a folder. For several processes it has to be one
@@ -34,7 +36,7 @@ func (f Folder) Put(_ context.Context, name string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("write: %w", errors.Join(err, os.Remove(work.Name())))
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // Get implements Objects.

@@ -1,4 +1,0 @@
-package journal
-
-// syncDir does nothing: Windows has no way to sync a folder.
-func syncDir(string) error { return nil }
