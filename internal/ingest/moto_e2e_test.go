@@ -99,6 +99,20 @@ func (s *site) ingest(t *testing.T) *Ingest {
 	return &Ingest{Files: s.files, Kafka: client, Topic: "cloudtrail", DeadLetter: "dead", Log: slog.New(slog.DiscardHandler)}
 }
 
+// queue makes a queue.
+func (s *site) queue(name string) (address, arn string) {
+	s.t.Helper()
+	made, err := s.queues.CreateQueue(s.t.Context(), &sqs.CreateQueueInput{QueueName: &name})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	told, err := s.queues.GetQueueAttributes(s.t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: made.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{"QueueArn"}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return *made.QueueUrl, told.Attributes["QueueArn"]
+}
+
 // put stores a file of records with these ids.
 func (s *site) put(key string, ids ...string) {
 	s.t.Helper()
@@ -192,16 +206,7 @@ func TestListGoesOnWhereItEnded(t *testing.T) {
 // What S3 tells a queue is taken; a message goes only once Kafka has its records.
 func TestFollowTakesWhatTheQueueNames(t *testing.T) {
 	s := newSite(t)
-	name := "notices"
-	queue, err := s.queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	attributes, err := s.queues.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: queue.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{"QueueArn"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	arn := attributes.Attributes["QueueArn"]
+	address, arn := s.queue("notices")
 	if _, err := s.files.PutBucketNotificationConfiguration(t.Context(), &s3.PutBucketNotificationConfigurationInput{
 		Bucket: &s.bucket, NotificationConfiguration: &s3types.NotificationConfiguration{
 			QueueConfigurations: []s3types.QueueConfiguration{{QueueArn: &arn, Events: []s3types.Event{"s3:ObjectCreated:*"}}},
@@ -212,7 +217,7 @@ func TestFollowTakesWhatTheQueueNames(t *testing.T) {
 	s.put(day+"23/a b+c.json.gz", "a1", "a2") // S3 writes such keys in another way
 	send := func(body string) {
 		t.Helper()
-		if _, err := s.queues.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: &body}); err != nil {
+		if _, err := s.queues.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &address, MessageBody: &body}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -220,7 +225,7 @@ func TestFollowTakesWhatTheQueueNames(t *testing.T) {
 	own, _ := json.Marshal(map[string]any{"Type": "Notification", "Message": fmt.Sprintf(`{"s3Bucket":"trail","s3ObjectKey":[%q,"gone.json.gz"]}`, day+"23/a b+c.json.gz")})
 	send(string(own))
 	send("not about files")
-	q := Queue{SQS: s.queues, URL: *queue.QueueUrl, Wait: time.Second, Hidden: time.Minute, Once: true}
+	q := Queue{SQS: s.queues, URL: address, Wait: time.Second, Hidden: time.Minute, Once: true}
 	// Kafka is away at first: nothing may be acknowledged.
 	dead, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:1"), kgo.RecordDeliveryTimeout(time.Second), kgo.UnknownTopicRetries(0), kgo.RecordRetries(1))
 	if err != nil {
