@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
@@ -44,24 +45,49 @@ func appendText(dst []byte, text string) []byte {
 	return append(dst, escape, endOfText)
 }
 
-func cutText(key []byte) (text string, rest []byte, err error) {
-	var out []byte
-	for i := 0; i+1 < len(key); i++ {
-		if key[i] != escape {
-			out = append(out, key[i])
-			continue
+// textEnd is where the text that key begins with ends, without its two closing bytes,
+// and whether it is as it was written.
+func textEnd(key []byte) (end int, plain bool, err error) {
+	plain = true
+	for {
+		at := bytes.IndexByte(key[end:], escape)
+		if end += at; at < 0 || end+1 >= len(key) {
+			return 0, false, errKey
 		}
-		switch key[i+1] {
+		switch key[end+1] {
 		case endOfText:
-			return string(out), key[i+2:], nil
+			return end, plain, nil
 		case escaped:
-			out = append(out, escape)
-			i++
+			end, plain = end+2, false
 		default:
-			return "", nil, errKey
+			return 0, false, errKey
 		}
 	}
-	return "", nil, errKey
+}
+
+func cutText(key []byte) (text string, rest []byte, err error) {
+	end, plain, err := textEnd(key)
+	if err != nil {
+		return "", nil, err
+	}
+	text = string(key[:end])
+	if !plain {
+		text = strings.ReplaceAll(text, string([]byte{escape, escaped}), string([]byte{escape}))
+	}
+	return text, key[end+2:], nil
+}
+
+// checkKey is ParseKey for those who want the error alone.
+func checkKey(key []byte) error {
+	if len(key) > 0 && key[0] == keyVersion {
+		if operator, _, err := textEnd(key[1:]); err == nil {
+			if _, _, err := textEnd(key[1+operator+2:]); err == nil {
+				return nil
+			}
+		}
+	}
+	_, _, _, err := ParseKey(key) // which says what is wrong
+	return err
 }
 
 // appendScope appends the beginning of all of an operator's keys.

@@ -38,6 +38,9 @@ func FuzzParseKey(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		op, host, key, err := ParseKey(b)
+		if checked := checkKey(b); (checked == nil) != (err == nil) {
+			t.Fatalf("%x: %v, and %v", b, err, checked)
+		}
 		if err == nil && !bytes.Equal(AppendKey(nil, op, host, key), b) {
 			t.Errorf("%x came apart as %q %q %q, which is another key", b, op, host, key)
 		}

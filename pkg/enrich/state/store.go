@@ -160,7 +160,7 @@ func (s *Store) Discard() {
 // Its error is ErrFormat for records of a newer format.
 func (s *Store) Restore(records []Change, next int64) error {
 	for _, r := range records {
-		if _, _, _, err := ParseKey(r.Key); err != nil {
+		if err := checkKey(r.Key); err != nil {
 			return fmt.Errorf("changelog %s/%d: %w", s.of.Topic, s.of.Partition, err)
 		}
 		if r.Value == nil {
