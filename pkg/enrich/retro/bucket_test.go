@@ -1,8 +1,11 @@
 package retro
 
 import (
+	"bytes"
+	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,7 +68,14 @@ func TestABucketIsReadAsItWasWrittenAndACutOneIsRefused(t *testing.T) {
 
 func FuzzReadBucket(f *testing.F) {
 	f.Add((&bucket{since: time.Unix(5, 6).UTC(), spans: []span{{"in", 1, 2}}, asked: []load{{"list", 7}}}).encode())
+	f.Add((&bucket{listed: true}).encode())
+	f.Add((&bucket{
+		since: time.Unix(1<<33, 999_999_999).UTC(), until: time.Unix(1<<33+300, 1).UTC(), listed: true,
+		spans: []span{{"in", 0, 1}, {"", math.MaxInt64, math.MinInt64}, {"in", -1, -1}}, asked: []load{{"", math.MinInt64}, {strings.Repeat("l", 300), math.MaxInt64}, {"list", 0}},
+	}).encode())
+	f.Add(append((&bucket{}).encode(), 0))
 	f.Add([]byte{1, 0xff})
+	f.Add(bytes.Repeat([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x0f}, 4))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		b, err := readBucket(1, value)
 		if err != nil {

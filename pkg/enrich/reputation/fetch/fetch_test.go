@@ -110,7 +110,13 @@ func TestRedirectsStaySafe(t *testing.T) {
 
 // FuzzManifest: a manifest that is read names nothing but uuids.
 func FuzzManifest(f *testing.F) {
-	for _, s := range []string{`{"0dbb179a-1c8c-4e7c-a264-2440414dbac8":{"timestamp":"1"}}`, `{"../x":{"timestamp":1}}`, `{}`, `[`} {
+	for _, s := range []string{
+		`{"0dbb179a-1c8c-4e7c-a264-2440414dbac8":{"timestamp":"1"}}`, `{"../x":{"timestamp":1}}`, `{}`, `[`,
+		`{"0DBB179A-1C8C-4E7C-A264-2440414DBAC8":{"timestamp":1e300},"0dbb179a-1c8c-4e7c-a264-2440414dbac8":{"timestamp":-1.5}}`,
+		`{"0dbb179a-1c8c-4e7c-a264-2440414dbac8":{"timestamp":null,"Orgc":{"name":"o"},"Tag":[{"name":"tlp:white"}],"info":"i","date":"2026-01-02","analysis":"2"}}`,
+		`{"0dbb179a-1c8c-4e7c-a264-2440414dbac8":{"timestamp":"99999999999999999999"},"":{}}`, `{"------------------------------------":{}}`,
+		`{"0dbb179a-1c8c-4e7c-a264-2440414dba/8":{}}`, `{"0dbb179a-1c8c-4e7c-a264-2440414dbac8":[]}`, "\ufeff{}", `null`, `{}{}`,
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
