@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis"
+	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
 	"github.com/stackjoin/stackjoin/pkg/sink"
 	"github.com/stackjoin/stackjoin/pkg/sink/file"
 	kafkasink "github.com/stackjoin/stackjoin/pkg/sink/kafka"
@@ -27,7 +30,35 @@ func delivery(cfg *enricherconf.Config, log *slog.Logger) (func() (kinesis.Deliv
 	}
 	topics := map[enrich.Stream]string{
 		enrich.Enriched: cfg.Outputs.Enriched, enrich.DeadLetters: cfg.Outputs.DeadLetter, enrich.Findings: cfg.Outputs.Findings,
+		enrich.CloudTrail: cfg.Outputs.CloudTrail,
 	}
+	between := map[enrich.Stream]string{enrich.Sides: cfg.Inputs.Results[0], enrich.Facts: cfg.FactsTopic()}
+	outside := opener(open, topics, cfg, log)
+	switch {
+	case len(cfg.Inputs.Routed()) == 0:
+		return outside, nil
+	case cfg.Destination() == "kinesis":
+		maps.Copy(topics, between)
+		return outside, nil
+	}
+	between[enrich.DeadLetters] = cfg.Outputs.DeadLetter
+	inside := opener(func() (sink.Sink, error) { return kinesissink.New(cfg.Kinesis.Sink()) }, between, cfg, log)
+	return func() (kinesis.Deliverer, error) {
+		in, err := inside()
+		if err != nil {
+			return nil, err
+		}
+		out, err := outside()
+		if err != nil {
+			return nil, errors.Join(err, in.Close(context.Background()))
+		}
+		return &parted{in, out}, nil
+	}, nil
+}
+
+// opener returns what opens a sink and takes to its topics what belongs there, until that
+// is done.
+func opener(open func() (sink.Sink, error), topics map[enrich.Stream]string, cfg *enricherconf.Config, log *slog.Logger) func() (kinesis.Deliverer, error) {
 	limit := int(cfg.Outputs.MaxRecordBytes)
 	return func() (kinesis.Deliverer, error) {
 		to, err := open()
@@ -45,7 +76,32 @@ func delivery(cfg *enricherconf.Config, log *slog.Logger) (func() (kinesis.Deliv
 			return d.record(enrich.Oversized(&o, limit)), nil
 		}})
 		return d, nil
-	}, nil
+	}
+}
+
+// parted takes what the enricher's own stages read to Kinesis, and then the rest to where
+// output goes. It implements kinesis.Deliverer.
+type parted struct{ inside, outside kinesis.Deliverer }
+
+// Deliver implements kinesis.Deliverer.
+func (p *parted) Deliver(ctx context.Context, outputs []enrich.Output) error {
+	var inside, outside []enrich.Output
+	for _, o := range outputs {
+		if o.Stream == enrich.Sides || o.Stream == enrich.Facts {
+			inside = append(inside, o)
+		} else {
+			outside = append(outside, o)
+		}
+	}
+	if err := p.inside.Deliver(ctx, inside); err != nil {
+		return err
+	}
+	return p.outside.Deliver(ctx, outside)
+}
+
+// Close implements kinesis.Deliverer.
+func (p *parted) Close(ctx context.Context) error {
+	return errors.Join(p.inside.Close(ctx), p.outside.Close(ctx))
 }
 
 // destination returns what opens the sink that the configuration names.
@@ -90,7 +146,14 @@ type deliverer struct {
 func (d *deliverer) Deliver(ctx context.Context, outputs []enrich.Output) error {
 	d.batch = d.batch[:0]
 	for i := range outputs {
-		d.batch = append(d.batch, d.record(&outputs[i]))
+		r := d.record(&outputs[i])
+		if len(r.Value) == 0 && outputs[i].Stream == enrich.Facts {
+			var err error
+			if r.Value, err = owner.Deletion(string(r.Key)); err != nil {
+				return err
+			}
+		}
+		d.batch = append(d.batch, r)
 	}
 	err := d.sink.Write(ctx, d.batch)
 	clear(d.batch) // lets their bytes go

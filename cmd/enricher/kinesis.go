@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 
 	"github.com/stackjoin/stackjoin/internal/awsconn"
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
-	"github.com/stackjoin/stackjoin/internal/metrics"
 	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis"
 	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis/lease"
 	"github.com/stackjoin/stackjoin/pkg/enrich/state/journal"
@@ -26,38 +24,71 @@ import (
 // callTimeout bounds one call of an AWS service, so that one that hangs is told of.
 const callTimeout = 30 * time.Second
 
-// kinesisConfig says how the stream is read, and checks that it can be.
-func kinesisConfig(ctx context.Context, cfg *enricherconf.Config, meter *metrics.Enricher, log *slog.Logger) (kinesis.Config, error) {
-	k := cfg.Kinesis
+// shards is what reads streams.
+type shards struct {
+	*parts
+	loaded  aws.Config
+	client  *awskinesis.Client
+	leases  *dynamodb.Client
+	deliver func() (kinesis.Deliverer, error)
+	worker  string
+}
+
+// fromKinesis reads streams: rows, and what does not come keyed by its host. Nothing looks
+// back there: a range of a shard cannot be read again by the number of its records.
+func fromKinesis(ctx context.Context, p *parts) ([]stage, error) {
+	k := p.cfg.Kinesis
 	loaded, err := loadAWS(ctx, k.AWS)
 	if err != nil {
-		return kinesis.Config{}, fmt.Errorf("kinesis: %w", err)
+		return nil, fmt.Errorf("kinesis: %w", err)
 	}
-	deliver, err := delivery(cfg, log)
+	s := &shards{
+		parts: p, loaded: loaded, worker: workerName(),
+		client: awskinesis.NewFromConfig(loaded, func(o *awskinesis.Options) { o.BaseEndpoint = endpoint(k.AWS.Endpoint) }),
+		leases: dynamodb.NewFromConfig(loaded, func(o *dynamodb.Options) { o.BaseEndpoint = endpoint(k.Leases.Endpoint) }),
+	}
+	if s.deliver, err = delivery(p.cfg, p.log); err != nil {
+		return nil, err
+	}
+	rows, err := s.read(ctx, p.cfg.Inputs.Results[0], p.cfg.LeaseTable())
 	if err != nil {
-		return kinesis.Config{}, err
+		return nil, err
 	}
+	rows.Sides, rows.Monitor = true, p.meter
+	if rows.Journal == nil {
+		p.log.Warn("kinesis.journal is not set: a shard that changes hands is joined with nothing known of its hosts")
+	}
+	if p.cfg.Retro.Window > 0 && len(p.cfg.Feeds) > 0 {
+		p.log.Warn("what feeds learn is not looked for in what has passed: shards are not read again (docs/kinesis.md); retro.window holds for indicators that left their lists alone")
+	}
+	var stages []stage
+	if len(p.cfg.Inputs.Routed()) > 0 {
+		first, err := s.routing(ctx, p.facts())
+		if err != nil {
+			return nil, err
+		}
+		stages = append(stages, first.run)
+	}
+	return append(stages, func(ctx context.Context) error { kinesis.Run(ctx, rows, p.job()); return nil }), nil
+}
+
+// read says how a topic's stream is read, and checks that it can be.
+func (s *shards) read(ctx context.Context, topic, table string) (kinesis.Config, error) {
+	cfg, k := s.cfg, s.cfg.Kinesis
 	c := kinesis.Config{
-		Client: awskinesis.NewFromConfig(loaded, func(o *awskinesis.Options) { o.BaseEndpoint = endpoint(k.AWS.Endpoint) }),
-		Stream: k.Stream(cfg.Inputs.Results[0]),
-		Leases: &lease.Table{
-			Client: dynamodb.NewFromConfig(loaded, func(o *dynamodb.Options) { o.BaseEndpoint = endpoint(k.Leases.Endpoint) }),
-			Name:   cfg.LeaseTable(),
-		},
-		Worker: workerName(), Period: k.Leases.Period.Std(), Start: lease.TrimHorizon, Poll: k.Poll.Std(), Linger: k.Commit.Std(),
-		Journal: objects(k, loaded), Memory: cfg.Joins.ProcessLive.Std(), StateFormat: cfg.State.Format,
-		Deliver: deliver, MaxRecordBytes: int(cfg.Outputs.MaxRecordBytes), Monitor: meter, Log: log,
+		Client: s.client, Stream: k.Stream(topic), Leases: &lease.Table{Client: s.leases, Name: table},
+		Worker: s.worker, Period: k.Leases.Period.Std(), Start: lease.TrimHorizon, Poll: k.Poll.Std(), Linger: k.Commit.Std(),
+		Journal: objects(k, s.loaded), Memory: cfg.Joins.ProcessLive.Std(), StateFormat: cfg.State.Format,
+		Deliver: s.deliver, MaxRecordBytes: int(cfg.Outputs.MaxRecordBytes), Log: s.log,
 	}
 	if k.FanOut {
-		if c.FanOut, err = subscriber(ctx, loaded, k, c.Stream, cfg.Group); err != nil {
+		var err error
+		if c.FanOut, err = subscriber(ctx, s.loaded, k, c.Stream, cfg.Group); err != nil {
 			return c, err
 		}
 	}
 	if k.Start == "latest" {
 		c.Start = lease.Latest
-	}
-	if c.Journal == nil {
-		log.Warn("kinesis.journal is not set: a shard that changes hands is joined with nothing known of its hosts")
 	}
 	return c, kinesis.Check(ctx, c)
 }

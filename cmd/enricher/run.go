@@ -16,7 +16,6 @@ import (
 	"github.com/stackjoin/stackjoin/internal/version"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/geo"
-	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
 	"github.com/stackjoin/stackjoin/pkg/enrich/route"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
@@ -32,7 +31,7 @@ func runCommand(std streams) *cobra.Command {
 writes one enriched row for each. Output, state and input offsets are committed in
 one transaction (delivery: exactly_once). What does not come keyed by its host
 (inputs.sensor, inputs.cloudtrail, inputs.rekey) is taken to its host's partition
-first. With a kinesis section it reads a stream, of which processes with the same
+first. With a kinesis section it reads streams, of which processes with the same
 lease table share the shards, at least once (docs/kinesis.md). SIGTERM and Ctrl-C end
 it with nothing half done. It refuses to start with a wrong configuration, without a
 broker or topic,
@@ -182,16 +181,6 @@ func (p *parts) facts() *route.Facts {
 		p.builder.Trail(&joins.Trail{Cloud: known})
 	}
 	return facts
-}
-
-// fromKinesis reads a stream. Nothing looks back there: a range of a shard cannot be
-// read again by the number of its records.
-func fromKinesis(ctx context.Context, p *parts) ([]stage, error) {
-	from, err := kinesisConfig(ctx, p.cfg, p.meter, p.log)
-	if err != nil {
-		return nil, err
-	}
-	return []stage{func(ctx context.Context) error { kinesis.Run(ctx, from, p.job()); return nil }}, nil
 }
 
 func kafkaConfig(cfg *enricherconf.Config, log *slog.Logger) (stream.KafkaConfig, error) {

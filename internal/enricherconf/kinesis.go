@@ -69,6 +69,27 @@ func (c *Config) LeaseTable() string {
 	return c.Group
 }
 
+// tableName tells a name that DynamoDB takes, with room for what RouteTable adds of most
+// streams.
+func tableName(name string) bool {
+	return len(name) >= 3 && len(name) <= 200 && kinesis.CheckStream(name[:min(len(name), 128)]) == nil && kinesis.CheckStream(name[max(0, len(name)-128):]) == nil
+}
+
+// RouteTable is the lease table of a stream that stage 1 takes.
+func (c *Config) RouteTable(stream string) string { return c.LeaseTable() + ".route." + stream }
+
+// sources are the names under which inputs are read: on Kinesis the streams'.
+func (c *Config) sources(topics []string) []string {
+	if c.Kinesis == nil {
+		return topics
+	}
+	streams := make([]string, len(topics))
+	for i, topic := range topics {
+		streams[i] = c.Kinesis.Stream(topic)
+	}
+	return streams
+}
+
 // Destination is where output goes: kafka, kinesis or files.
 func (c *Config) Destination() string {
 	switch {
@@ -91,21 +112,33 @@ func (c *Config) validateKinesis(add func(bad bool, key, format string, args ...
 	}
 	add(c.Delivery != "at_least_once", "delivery", "must be at_least_once: Kinesis has no transactions")
 	add(len(c.Inputs.Results) > 1, "inputs.results", "must name one stream: rows of one host in two streams are in no order")
-	for key, topics := range map[string][]string{"sensor": c.Inputs.Sensor, "cloudtrail": c.Inputs.CloudTrail, "rekey": c.Inputs.Rekey} {
-		add(len(topics) > 0, "inputs."+key, "needs kafka: only rows are read from Kinesis")
+	routed := len(c.Inputs.Routed()) > 0
+	add(routed && kinesis.CheckStream(k.Stream(c.FactsTopic())) != nil, "group", "with inputs that stage 1 takes, %s must be the name of a stream: name one in kinesis.streams", c.FactsTopic())
+	read := map[string]bool{}
+	for _, input := range []struct {
+		key    string
+		topics []string
+	}{{"results", c.Inputs.Results}, {"sensor", c.Inputs.Sensor}, {"cloudtrail", c.Inputs.CloudTrail}, {"rekey", c.Inputs.Rekey}} {
+		for i, topic := range input.topics {
+			key, stream := fmt.Sprintf("inputs.%s[%d]", input.key, i), k.Stream(topic)
+			add(kinesis.CheckStream(stream) != nil, key, "is no name of a stream: name one in kinesis.streams")
+			add(read[stream], key, "the stream %s is an input already", stream)
+			read[stream] = true
+		}
 	}
+	add(routed && read[k.Stream(c.FactsTopic())], "kinesis.streams", "the stream of %s is also an input", c.FactsTopic())
+	add(!tableName(c.LeaseTable()), "kinesis.leases.table", "must be 3 to 200 letters, digits, dots, dashes or underscores, or group be: it is DynamoDB's")
 	add(k.FanOut && kinesis.CheckStream(c.Group) != nil, "kinesis.fan_out", "needs a group of 1 to 128 letters, digits, dots, dashes or underscores: it is the consumer's name")
-	for i, topic := range c.Inputs.Results {
-		add(kinesis.CheckStream(k.Stream(topic)) != nil, fmt.Sprintf("inputs.results[%d]", i), "is no name of a stream: name one in kinesis.streams")
-	}
 	if to != "kinesis" {
 		return
 	}
 	add(c.Outputs.MaxRecordBytes > k.RecordBytes, "outputs.max_record_bytes", "must be at most kinesis.record_bytes, %s", k.RecordBytes)
-	for key, topic := range map[string]string{"enriched": c.Outputs.Enriched, "findings": c.Outputs.Findings, "deadletter": c.Outputs.DeadLetter} {
+	outputs := map[string]string{"enriched": c.Outputs.Enriched, "findings": c.Outputs.Findings, "deadletter": c.Outputs.DeadLetter}
+	if len(c.Inputs.CloudTrail) > 0 {
+		outputs["cloudtrail"] = c.Outputs.CloudTrail
+	}
+	for key, topic := range outputs {
 		add(topic != "" && kinesis.CheckStream(k.Stream(topic)) != nil, "outputs."+key, "is no name of a stream: name one in kinesis.streams")
-		for _, in := range c.Inputs.Results {
-			add(k.Stream(topic) == k.Stream(in), "outputs."+key, "is also an input: the enricher would read what it writes")
-		}
+		add(read[k.Stream(topic)], "outputs."+key, "is also an input: the enricher would read what it writes")
 	}
 }

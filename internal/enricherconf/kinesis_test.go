@@ -55,11 +55,15 @@ func TestAWrongKinesisIsRefusedWithKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		"kinesis: {region: r}\n":             "delivery: must be at_least_once: Kinesis has no transactions",
-		good + "inputs: {results: [a, b]}\n": "inputs.results: must name one stream",
-		good + "inputs: {results: [a b]}\n":  "inputs.results[0]: is no name of a stream",
-		good + "inputs: {sensor: [zeek]}\n":  "inputs.sensor: needs kafka",
-		"group: a b\ndelivery: at_least_once\nkinesis: {fan_out: true, leases: {table: t}}\n": "kinesis.fan_out: needs a group of 1 to 128 letters",
+		"kinesis: {region: r}\n":                                    "delivery: must be at_least_once: Kinesis has no transactions",
+		good + "inputs: {results: [a, b]}\n":                        "inputs.results: must name one stream",
+		good + "inputs: {results: [a b]}\n":                         "inputs.results[0]: is no name of a stream",
+		good + "inputs: {sensor: [a b]}\n":                          "inputs.sensor[0]: is no name of a stream",
+		"group: g\ndelivery: at_least_once\nkinesis: {region: r}\n": "kinesis.leases.table: must be 3 to 200 letters",
+		good + "inputs: {results: [r], sensor: [zeek], cloudtrail: [t]}\noutputs: {cloudtrail: zeek}\n":       "outputs.cloudtrail: is also an input",
+		"delivery: at_least_once\nkinesis: {streams: {zeek: osquery.results}}\ninputs: {sensor: [zeek]}\n":    "inputs.sensor[0]: the stream osquery.results is an input already",
+		"delivery: at_least_once\nkinesis: {streams: {stackjoin-enricher.facts: z}}\ninputs: {sensor: [z]}\n": "kinesis.streams: the stream of stackjoin-enricher.facts is also an input",
+		"group: a b\ndelivery: at_least_once\nkinesis: {fan_out: true, leases: {table: t}}\n":                 "kinesis.fan_out: needs a group of 1 to 128 letters",
 		good + "outputs: {to: files}\n":                                                      "outputs.dir: needed with to: files",
 		good + "outputs: {dir: /x}\n":                                                        "outputs.dir: is for to: files",
 		good + "outputs: {to: disk}\n":                                                       "outputs.to: expected one of kinesis, kafka, files",

@@ -68,6 +68,9 @@ func (b *Builder) LookBack(store *reputation.Store) {
 func (b *Builder) Build(name string, number int32, state func(operator string) enrich.State) (*enrich.Pipeline, error) {
 	var first []enrich.Operator
 	if len(b.cfg.Inputs.Routed()) > 0 {
+		if b.cfg.Kinesis != nil {
+			number = enrich.ByKey // shards come and go, a host's key stays
+		}
 		first = []enrich.Operator{owner.New(b.cfg.Group, number, state("owner")), flow.New(b.cfg.Flow(), state("flow"))}
 	}
 	return b.pipeline(name, number, first, state)

@@ -58,6 +58,8 @@ type Event struct {
 	Time       time.Time
 	TimeSource TimeSource
 	Position   Position
+	// Key is that of the record which the row came in.
+	Key []byte
 	// Appended is when the record became readable to us; zero for files.
 	Appended time.Time
 

@@ -90,8 +90,14 @@ func otherEnd(f event.Field) event.Field {
 
 // opened is what a side record's envelope holds, as an input.
 func opened(in Input, s *Side) Input {
-	inner := Input{Key: []byte(s.Host), Value: s.Value, Position: s.Position, Appended: s.Appended, read: in.place()}
-	if s.Kind == SideSensor {
+	inner := Input{Key: in.Key, Value: s.Value, Position: s.Position, Appended: s.Appended, read: in.place()}
+	if len(inner.Key) == 0 { // on Kafka, where the number of the partition decided
+		inner.Key = []byte(s.Host)
+	}
+	switch s.Kind {
+	case SideRow:
+		inner.Name = s.Source
+	case SideSensor:
 		inner.Sensor, inner.link = true, &Link{
 			Host: s.Host, Source: s.Source, Responder: s.Responder, Shared: s.Shared, Change: s.Change, Withdrawn: s.Withdrawn,
 		}
@@ -105,6 +111,14 @@ func (p *Pipeline) processSide(ctx context.Context, in Input, out *Out) error {
 	s, err := ReadSide(in.Value)
 	if err != nil {
 		p.refuse(in, err, out)
+		return nil
+	}
+	came, err := p.cameBeside(&in, s)
+	if err != nil {
+		return err
+	}
+	if came {
+		p.stats.Duplicates++
 		return nil
 	}
 	switch s.Kind {

@@ -334,7 +334,7 @@ func (p *Pipeline) tick(ctx context.Context, host Host, now time.Time, out *Out)
 // identify fills in what the row itself says: its name, host, kind and time.
 func (p *Pipeline) identify(e *Event, in Input, sub int) {
 	*e = Event{
-		Row: e.Row, Position: in.Position, Appended: in.Appended, own: e.own, pieces: e.pieces, Names: e.Names[:0], read: in.place(),
+		Row: e.Row, Position: in.Position, Key: in.Key, Appended: in.Appended, own: e.own, pieces: e.pieces, Names: e.Names[:0], read: in.place(),
 		Gaps: e.Gaps[:0], Threats: e.Threats[:0], Evidence: e.Evidence[:0], Sought: e.Sought[:0],
 	}
 	if in.link != nil {

@@ -1,6 +1,9 @@
 package enrich
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -111,6 +114,9 @@ func (s *Side) Output(partition int32) (Output, error) {
 	return out, nil
 }
 
+// IsSide tells an envelope from a record of osquery's, where both are in one stream.
+func IsSide(value []byte) bool { return bytes.HasPrefix(value, []byte(`{"schema":"`+SchemaSide+`",`)) }
+
 var errSide = errors.New("not a side record: it has no schema, host, kind or value that is known")
 
 // ReadSide reads an envelope. What it returns has bytes of its own.
@@ -127,4 +133,32 @@ func ReadSide(value []byte) (*Side, error) {
 		Position: Position{e.From.Topic, e.From.Partition, e.From.Offset, e.From.File, e.From.Line}, Appended: e.From.Appended,
 		Responder: e.Responder, Shared: e.Shared, Change: e.Change, Withdrawn: e.Withdrawn,
 	}, nil
+}
+
+// besideKey and 16 bytes of a hash of a side record: when it was taken, for input in which
+// it may come again.
+const besideKey = "d"
+
+// besideFor is how long that is kept.
+const besideFor = 24 * time.Hour
+
+// cameBeside tells whether a side record was taken before, and notes that it is. Only
+// input that is not read in transactions has repeats.
+func (p *Pipeline) cameBeside(in *Input, s *Side) (bool, error) {
+	if p.waits == nil || !p.waits.cfg.Keep {
+		return false, nil
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%t\x00%d\x00%t", s.Kind, s.Host, s.Source, s.Responder, s.Change, s.Withdrawn))
+	k := key(besideKey, string(sum[:16]))
+	was, err := p.waits.state.Get(s.Host, k)
+	if err != nil {
+		return false, fmt.Errorf("side record %s: %w", s.Position, err)
+	}
+	if was != nil {
+		return true, nil
+	}
+	if err := p.waits.state.Put(s.Host, k, binary.AppendVarint(nil, in.Appended.Unix())); err != nil {
+		return false, fmt.Errorf("side record %s: %w", s.Position, err)
+	}
+	return false, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
@@ -90,11 +91,12 @@ func TestOperatorsSeeWhatComesBesideAHostsRows(t *testing.T) {
 	}
 }
 
-// A row that came by the side topic is the row it would have been, by its own place.
+// A row that came by the side topic is the row it would have been, by the name that it
+// had where it was read.
 func TestARowBesideIsARow(t *testing.T) {
 	p := enrich.NewPipeline(event.NewLenses(), nil, nil)
 	outputs := throughSide(t, p, aSide(enrich.SideRow, `{"name":"q","hostIdentifier":"h","unixTime":1760000000,"columns":{"a":"1"},"action":"added"}`))
-	if len(outputs) != 1 || outputs[0].ID != "sensor/1/7" || string(outputs[0].Key) != "h" {
+	if len(outputs) != 1 || outputs[0].ID != "sensor/1/7/2" || string(outputs[0].Key) != "h" {
 		t.Fatalf("%+v", outputs)
 	}
 }
@@ -137,5 +139,21 @@ func TestALinkIsAnEventOfItsHost(t *testing.T) {
 	if e.Host.ID != "h" || e.Source.IP != "192.0.2.1" || e.Destination.IP != "10.0.0.2" || e.Link.End != "responder" ||
 		e.Link.Source != "sensor/1/7/2" || e.Evidence[0].Topic != "sensor" || e.Evidence[0].Offset != 7 {
 		t.Errorf("%s", outputs[0].Value)
+	}
+}
+
+// Where input may repeat, a side record that was taken is not taken again; another change
+// of it is, and so is what repeats where input does not.
+func TestASideRecordThatCameBeforeIsDropped(t *testing.T) {
+	for _, keep := range []bool{true, false} {
+		p := enrich.NewPipeline(event.NewLenses(), nil, nil)
+		p.Wait(enrich.Waiting{Keep: keep}, state.NewMemory())
+		s := aSide(enrich.SideRow, `{"name":"q","hostIdentifier":"h","unixTime":1760000000,"columns":{"a":"1"},"action":"added"}`)
+		told := func() int { return len(throughSide(t, p, s)) }
+		first, again := told(), told()
+		s.Source = "another"
+		if other := told(); first != 1 || other != 1 || (again == 0) != keep {
+			t.Errorf("keep %v: %d, %d, %d records told", keep, first, again, other)
+		}
 	}
 }

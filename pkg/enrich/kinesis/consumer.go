@@ -31,6 +31,9 @@ type Deliverer interface {
 type Config struct {
 	Client *awskinesis.Client
 	Stream string
+	// Sensor tells that the records are network sensors', Sides that records about hosts
+	// come among their rows (enrich.IsSide).
+	Sensor, Sides bool
 	// FanOut, when set, has records pushed rather than asked for.
 	FanOut *FanOut
 	// Leases is the table, of this stream and group alone.

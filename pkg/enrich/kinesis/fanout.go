@@ -131,7 +131,7 @@ func (r *reader) subscribe(ctx context.Context) (*awskinesis.SubscribeToShardOut
 // pushed sends what an event holds. Its error is errEnded when that was the shard's last.
 func (r *reader) pushed(ctx context.Context, e *types.SubscribeToShardEvent) error {
 	ended := len(e.ChildShards) > 0
-	if err := r.send(ctx, e.Records, ended, e.ChildShards); err != nil {
+	if err := r.send(ctx, e.Records, page{ended: ended}, e.ChildShards); err != nil {
 		return err
 	}
 	r.goOn = aws.ToString(e.ContinuationSequenceNumber)

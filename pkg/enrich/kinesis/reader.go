@@ -52,6 +52,8 @@ type placed struct {
 // page is what one call returned, or a part of it.
 type page struct {
 	records []placed
+	// tip tells that the shard had no more by then.
+	tip bool
 	// ended tells that the shard has no more, and children which follow on it.
 	ended    bool
 	children []string
@@ -101,21 +103,22 @@ func (r *reader) call(ctx context.Context) (wait time.Duration, err error) {
 		return 0, fmt.Errorf("read: %w", err)
 	}
 	r.iterator = out.NextShardIterator
-	if err := r.send(ctx, out.Records, r.iterator == nil, out.ChildShards); err != nil {
+	tip := aws.ToInt64(out.MillisBehindLatest) == 0
+	if err := r.send(ctx, out.Records, page{tip: tip, ended: r.iterator == nil}, out.ChildShards); err != nil {
 		return 0, err
 	}
 	switch {
 	case r.iterator == nil:
 		return 0, errEnded
-	case len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0:
+	case len(out.Records) == 0 && tip:
 		return max(r.idle, betweenCalls), nil
 	}
 	return betweenCalls, nil
 }
 
-// send sends what came at once, and whether it was the last of the shard: in several
-// pages where records turn out to hold more than was read, which a hostile one may.
-func (r *reader) send(ctx context.Context, records []types.Record, ended bool, children []types.ChildShard) error {
+// send sends what came at once, and what last says of it: in several pages where records
+// turn out to hold more than was read, which a hostile one may.
+func (r *reader) send(ctx context.Context, records []types.Record, last page, children []types.ChildShard) error {
 	var p page
 	size := 0
 	for i := range records {
@@ -131,7 +134,7 @@ func (r *reader) send(ctx context.Context, records []types.Record, ended bool, c
 			p, size = page{}, 0
 		}
 	}
-	if p.ended = ended; ended {
+	if p.tip, p.ended = last.tip, last.ended; p.ended {
 		for _, child := range children {
 			p.children = append(p.children, aws.ToString(child.ShardId))
 		}

@@ -201,6 +201,8 @@ func (s *session) full() bool {
 // takeIn appends a page to the queue.
 func (s *session) takeIn(p *page) {
 	for _, r := range p.records {
+		r.Input.Sensor = s.cfg.Sensor
+		r.Input.Side = s.cfg.Sides && r.Input.Broken == nil && enrich.IsSide(r.Input.Value)
 		r.Input.Position = enrich.Position{Topic: s.cfg.Stream, Partition: s.part.ID, Offset: s.offset + int64(len(s.queue))}
 		s.queue = append(s.queue, r)
 	}

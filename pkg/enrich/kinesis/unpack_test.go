@@ -195,7 +195,7 @@ func TestHostileRecordsDoNotFillTheMemory(t *testing.T) {
 		records = append(records, types.Record{PartitionKey: aws.String("k"), SequenceNumber: aws.String(strconv.Itoa(100 + i)), Data: heavy})
 	}
 	sent := make(chan error)
-	go func() { sent <- r.send(t.Context(), records, false, nil) }()
+	go func() { sent <- r.send(t.Context(), records, page{}, nil) }()
 	for got := 0; got < n; {
 		p := <-r.pages
 		if len(p.records) > 2 {

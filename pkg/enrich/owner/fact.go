@@ -33,8 +33,10 @@ type Fact struct {
 	Schema string      `json:"schema"`
 	Kind   Kind        `json:"kind"`
 	Host   enrich.Host `json:"host"`
-	// Partition is where the host's rows come in.
+	// Partition is where the host's rows come in, enrich.ByKey where their key decides.
 	Partition int32 `json:"partition"`
+	// RowsKey is that key, where Partition says so and it is not the host itself.
+	RowsKey string `json:"rows_key,omitempty"`
 	// Address, with the times at which it was first and last seen, and whether it was
 	// then said to be gone.
 	Address netip.Addr `json:"address,omitzero"`
@@ -84,9 +86,34 @@ func Read(value []byte) (*Fact, error) {
 	if err := json.Unmarshal(value, &f); err != nil {
 		return nil, fmt.Errorf("fact: %w", err)
 	}
-	if f.Host == "" || f.Partition < 0 || f.Kind == HostAddress && !f.Address.IsValid() || f.Kind == HostInstance && f.Instance == "" {
+	if f.Host == "" || f.Partition < enrich.ByKey || f.Kind == HostAddress && !f.Address.IsValid() || f.Kind == HostInstance && f.Instance == "" {
 		return nil, fmt.Errorf("fact %s: a member is missing", f.Key())
 	}
 	f.Address = f.Address.Unmap().WithZone("")
 	return &f, nil
+}
+
+// deletion is the value of a record that deletes a fact, where a stream has no records
+// without a value.
+type deletion struct {
+	Schema  string `json:"schema"`
+	Deleted string `json:"deleted"`
+}
+
+// Deletion is the value that stands for none: it deletes the fact of that key.
+func Deletion(key string) ([]byte, error) {
+	value, err := json.Marshal(deletion{SchemaFact, key})
+	if err != nil {
+		return nil, fmt.Errorf("fact %s: %w", key, err)
+	}
+	return value, nil
+}
+
+// Deleted is the key of the fact that a value deletes, empty where it states one.
+func Deleted(value []byte) (key string, err error) {
+	var d deletion
+	if err := json.Unmarshal(value, &d); err != nil {
+		return "", fmt.Errorf("fact: %w", err)
+	}
+	return d.Deleted, nil
 }

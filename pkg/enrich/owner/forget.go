@@ -145,7 +145,7 @@ func ReadKey(key string) (*Fact, error) {
 		return nil, ErrOther
 	}
 	partition, err := strconv.ParseInt(rest[at+len("/join-"):], 10, 32)
-	if err != nil || partition < 0 {
+	if err != nil || int32(partition) < enrich.ByKey {
 		return nil, fmt.Errorf("fact %s: its partition is no number", key)
 	}
 	f := &Fact{Kind: Kind(kind), Host: enrich.Host(rest[:at]), Partition: int32(partition), Instance: about}

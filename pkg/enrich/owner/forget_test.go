@@ -128,7 +128,7 @@ func TestAMovedHostsFactsStay(t *testing.T) {
 
 func TestAFactsKeyIsReadAsItWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := owner.Fact{Kind: owner.HostInstance, Instance: "i-1", Host: enrich.Host(rapid.StringMatching(`.{1,20}`).Draw(t, "host")), Partition: rapid.Int32Range(0, 1<<30).Draw(t, "partition")}
+		f := owner.Fact{Kind: owner.HostInstance, Instance: "i-1", Host: enrich.Host(rapid.StringMatching(`.{1,20}`).Draw(t, "host")), Partition: rapid.Int32Range(enrich.ByKey, 1<<30).Draw(t, "partition")}
 		if rapid.Bool().Draw(t, "address") {
 			f.Kind, f.Instance, f.Address = owner.HostAddress, "", netip.MustParseAddr("2001:db8::1")
 		}

@@ -30,6 +30,7 @@ type Operator struct {
 	seen      map[enrich.Host]time.Time           // when a host's last row came, as the state has it
 	refused   int64
 	counted   int64
+	key       string    // of the row's record, where facts tell it
 	now       time.Time // the partition's, when its newest row was appended
 	sweepAt   time.Time
 }
@@ -41,7 +42,7 @@ type interval struct {
 }
 
 // New returns an Operator over what state holds, of the partition of that number in the
-// topics of that group.
+// topics of that group; enrich.ByKey where hosts are found by the key of their rows.
 func New(group string, partition int32, state enrich.State) *Operator {
 	return &Operator{group: group, partition: partition, state: state, hosts: map[enrich.Host]map[string]interval{}, seen: map[enrich.Host]time.Time{}}
 }
@@ -60,6 +61,9 @@ func (o *Operator) OnEvent(e *enrich.Event, out *enrich.Out) error {
 	}
 	if e.Appended.After(o.now) {
 		o.now = e.Appended
+	}
+	if o.key = ""; o.partition == enrich.ByKey && string(e.Key) != string(e.Host) {
+		o.key = string(e.Key)
 	}
 	if err := o.moved(e.Host, out); err != nil {
 		return err
@@ -126,7 +130,7 @@ func (o *Operator) address(e *enrich.Event, addr netip.Addr, gone bool, out *enr
 }
 
 func (o *Operator) tellAddress(host enrich.Host, addr netip.Addr, v interval, out *enrich.Out) error {
-	return tell(&Fact{Kind: HostAddress, Host: host, Partition: o.partition, Address: addr, From: v.from, To: v.to, Ended: v.ended}, out)
+	return tell(&Fact{Kind: HostAddress, Host: host, Partition: o.partition, RowsKey: o.key, Address: addr, From: v.from, To: v.to, Ended: v.ended}, out)
 }
 
 // own begins the keys of what is no fact. writerKey is where it is kept who told a host's
@@ -162,7 +166,7 @@ func (o *Operator) moved(host enrich.Host, out *enrich.Out) error {
 		if err == nil {
 			err = o.tellAddress(host, addr, all[what], out)
 		} else {
-			err = tell(&Fact{Kind: HostInstance, Host: host, Partition: o.partition, Instance: what}, out)
+			err = tell(&Fact{Kind: HostInstance, Host: host, Partition: o.partition, RowsKey: o.key, Instance: what}, out)
 		}
 		if err != nil {
 			return err
@@ -205,7 +209,7 @@ func (o *Operator) instance(e *enrich.Event, id string, out *enrich.Out) error {
 	if ok, err := o.keep(e.Host, id, interval{from: e.Time, to: e.Time}, false); err != nil || !ok {
 		return err
 	}
-	return tell(&Fact{Kind: HostInstance, Host: e.Host, Partition: o.partition, Instance: id, Account: e.Text(event.AccountID)}, out)
+	return tell(&Fact{Kind: HostInstance, Host: e.Host, Partition: o.partition, RowsKey: o.key, Instance: id, Account: e.Text(event.AccountID)}, out)
 }
 
 func tell(f *Fact, out *enrich.Out) error {

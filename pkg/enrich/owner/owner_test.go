@@ -206,6 +206,40 @@ func TestTheOrderOfFactsChangesNoAnswer(t *testing.T) {
 	})
 }
 
+// Where rows are found by their key, facts tell it: the host, or another name, until the
+// host is keyed otherwise.
+func TestAFactTellsTheKeyOfItsHostsRows(t *testing.T) {
+	w := newWorld(t)
+	w.op = owner.New("g", enrich.ByKey, w.state)
+	comes := func(key, instance string, minute int) {
+		e := rowEvent(t, "h", "ec2_instance_metadata", "added", minute, fmt.Sprintf(`"instance_id":%q`, instance))
+		e.Key = []byte(key)
+		w.take(e)
+	}
+	for i, key := range []string{"h", "k", "k2", "h"} {
+		comes(key, fmt.Sprint("i-", i), i)
+		if got := w.table.Key("h"); got != key {
+			t.Errorf("key %q, want %q", got, key)
+		}
+	}
+	if p, ok := w.table.Instance("i-3"); !ok || p != (owner.Place{Host: "h", Partition: enrich.ByKey}) || w.table.Key("other") != "other" {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestADeletionNamesItsFact(t *testing.T) {
+	value, err := owner.Deletion("host_instance/i-1/h/join--1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err := owner.Deleted(value); err != nil || key != "host_instance/i-1/h/join--1" {
+		t.Errorf("%q, %v", key, err)
+	}
+	if key, err := owner.Deleted([]byte(`{"schema":"stackjoin.fact/1","kind":"host_instance"}`)); err != nil || key != "" {
+		t.Errorf("a fact deletes %q, %v", key, err)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"kind":"host_address","host":"h","partition":1,"address":"10.0.0.1","from":"2026-11-23T10:00:00Z"}`))
 	f.Add([]byte(`{"kind":"host_instance","host":"h","instance":"i-1"}`))

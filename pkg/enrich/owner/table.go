@@ -36,6 +36,7 @@ type Table struct {
 	mu        sync.RWMutex
 	addresses map[netip.Addr]*holders
 	instances map[string]Place
+	keys      map[enrich.Host]string // of hosts' rows, where they are not the hosts
 	changes   uint64
 	full      int64
 }
@@ -48,7 +49,7 @@ type holders struct {
 
 // NewTable returns an empty Table.
 func NewTable() *Table {
-	return &Table{addresses: map[netip.Addr]*holders{}, instances: map[string]Place{}}
+	return &Table{addresses: map[netip.Addr]*holders{}, instances: map[string]Place{}, keys: map[enrich.Host]string{}}
 }
 
 // Add takes a fact in; a later one of the same key replaces it.
@@ -56,6 +57,7 @@ func (t *Table) Add(f *Fact) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.changes++
+	t.keyed(f)
 	if f.Kind == HostInstance {
 		t.instances[f.Instance] = Place{f.Host, f.Partition}
 		return
@@ -79,6 +81,26 @@ func (t *Table) Add(f *Fact) {
 	default:
 		all.facts = slices.Insert(all.facts, i, *f)
 	}
+}
+
+// keyed takes in what a host's rows are keyed by, which every fact of the host tells anew.
+func (t *Table) keyed(f *Fact) {
+	switch {
+	case f.RowsKey == "":
+		delete(t.keys, f.Host)
+	case len(t.keys) < maxAddresses:
+		t.keys[f.Host] = f.RowsKey
+	}
+}
+
+// Key is what a host's rows are keyed by: the host, unless its facts tell otherwise.
+func (t *Table) Key(host enrich.Host) string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if key, ok := t.keys[host]; ok {
+		return key
+	}
+	return string(host)
 }
 
 func (h *holders) find(host enrich.Host) (i int, known bool) {

@@ -34,8 +34,11 @@ func (f *Facts) Locate(places cloudtrail.Geo) { f.enricher.Geo = places }
 // Label has records told with what owners call things.
 func (f *Facts) Label(l cloudtrail.Labels) { f.enricher.Labels = l }
 
-// Learn takes a fact as its topic has it.
+// Learn takes a fact as its topic has it, or the deletion of one.
 func (f *Facts) Learn(value []byte) error {
+	if key, err := owner.Deleted(value); err == nil && key != "" {
+		return f.Forget([]byte(key))
+	}
 	fact, err := owner.Read(value)
 	if err == nil {
 		f.Owners.Add(fact)

@@ -7,6 +7,7 @@
 package route
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -130,8 +131,8 @@ func (r *Router) rekey(in *enrich.Input, out *enrich.Out) (taken bool, err error
 		return false, nil // the pipeline says what is wrong with it
 	}
 	r.count[rekeyed]++
-	return true, send(&enrich.Side{
-		Host: host, Kind: enrich.SideRow, Time: in.Appended, Value: value, Source: in.Position.String(), Position: in.Position, Appended: in.Appended,
+	return true, r.send(&enrich.Side{
+		Host: host, Kind: enrich.SideRow, Time: in.Appended, Value: value, Source: cmp.Or(in.Name, in.Position.String()), Position: in.Position, Appended: in.Appended,
 	}, enrich.ByKey, out)
 }
 
@@ -225,23 +226,27 @@ func (r *Router) deliver(s *enrich.Side, owners []owner.Place, out *enrich.Out) 
 		what = toShared
 	}
 	r.count[what]++
-	return sendAll(s, owners, out)
+	return r.sendAll(s, owners, out)
 }
 
-func sendAll(s *enrich.Side, to []owner.Place, out *enrich.Out) error {
+func (r *Router) sendAll(s *enrich.Side, to []owner.Place, out *enrich.Out) error {
 	for _, o := range to {
 		s.Host = o.Host
-		if err := send(s, o.Partition, out); err != nil {
+		if err := r.send(s, o.Partition, out); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func send(s *enrich.Side, partition int32, out *enrich.Out) error {
+// send sends a record to a partition, or by key to where its host's rows come in.
+func (r *Router) send(s *enrich.Side, partition int32, out *enrich.Out) error {
 	record, err := s.Output(partition)
 	if err != nil {
 		return fmt.Errorf("route: %w", err)
+	}
+	if partition == enrich.ByKey {
+		record.Key = []byte(r.facts.Owners.Key(s.Host))
 	}
 	out.Add(record)
 	return nil

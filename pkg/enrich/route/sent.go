@@ -155,11 +155,11 @@ func (r *Router) change(d *doubt, owners []owner.Place, confirmed bool, out *enr
 	d.change, d.owners = d.change+1, owners
 	s.Change, s.Shared = d.change, len(owners) > 1
 	r.count[moved]++
-	if err := sendAll(s, without(owners, was, s.Shared == (len(was) > 1)), out); err != nil {
+	if err := r.sendAll(s, without(owners, was, s.Shared == (len(was) > 1)), out); err != nil {
 		return err
 	}
 	s.Withdrawn, s.Shared = true, false
-	if err := sendAll(s, without(was, owners, true), out); err != nil || confirmed {
+	if err := r.sendAll(s, without(was, owners, true), out); err != nil || confirmed {
 		return err
 	}
 	s.Withdrawn = false

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stackjoin/stackjoin/internal/joins"
+	"github.com/stackjoin/stackjoin/internal/metrics"
+	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis"
+	"github.com/stackjoin/stackjoin/pkg/enrich/route"
+	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
+)
+
+// factsPoll is how often a process looks for new facts: a shard answers all of them
+// together five times a second.
+const factsPoll = 2 * time.Second
+
+// shardRouting is stage 1 on Kinesis. What it sends to hosts goes among their rows.
+type shardRouting struct {
+	streams  []kinesis.Config
+	follower kinesis.Follower
+	builder  *joins.Builder
+	facts    *route.Facts
+	meter    *metrics.Enricher
+	log      *slog.Logger
+	known    chan struct{} // closed when the facts were read whole
+}
+
+// routing says how the streams of stage 1 are read, and checks that they can be.
+func (s *shards) routing(ctx context.Context, facts *route.Facts) (*shardRouting, error) {
+	r := &shardRouting{builder: s.builder, facts: facts, meter: s.meter, log: s.log.With("stage", "route"), known: make(chan struct{})}
+	name := s.cfg.Kinesis.Stream(s.cfg.FactsTopic())
+	if _, err := kinesis.Shards(ctx, s.client, name); err != nil {
+		return nil, fmt.Errorf("what is known of hosts needs a stream of its own, of one shard: %w", err)
+	}
+	for _, topic := range s.cfg.Inputs.Routed() {
+		c, err := s.read(ctx, topic, s.cfg.RouteTable(s.cfg.Kinesis.Stream(topic)))
+		if err != nil {
+			return nil, err
+		}
+		c.Sensor, c.Log, c.Monitor = slices.Contains(s.cfg.Inputs.Sensor, topic), r.log, s.meter.Route()
+		r.streams = append(r.streams, c)
+	}
+	r.follower = kinesis.Follower{Client: s.client, Stream: name, Poll: factsPoll, Take: facts.Learn, Whole: r.whole, Log: r.log}
+	return r, nil
+}
+
+func (r *shardRouting) whole() {
+	addresses, _ := r.facts.Owners.Size()
+	r.log.Info("facts read, routing begins", "addresses", addresses)
+	r.meter.Learning(false)
+	close(r.known)
+}
+
+// run learns the facts, then routes, until ctx ends.
+func (r *shardRouting) run(ctx context.Context) error {
+	r.meter.Learning(true)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { r.follower.Run(ctx); return nil })
+	for _, c := range r.streams {
+		group.Go(func() error {
+			select {
+			case <-r.known:
+				kinesis.Run(ctx, c, stream.Job{Build: r.build, Observe: r.meter.Observe, Log: r.log})
+			case <-ctx.Done():
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (r *shardRouting) build(p stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
+	return r.builder.Route("route/"+p.Topic+"/"+strconv.Itoa(int(p.ID)), r.facts, state)
+}
