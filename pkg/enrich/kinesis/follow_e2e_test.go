@@ -13,7 +13,6 @@ import (
 	"time"
 
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"go.uber.org/goleak"
 
 	"github.com/stackjoin/stackjoin/internal/kinesistest"
 	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis"
@@ -25,7 +24,6 @@ func TestAFollowerHasAllOfAStream(t *testing.T) {
 	front := kinesistest.Real(t)
 	client, name := kinesistest.Client(t, front.Endpoint()), "facts"
 	kinesistest.CreateStream(t, front.Endpoint(), name, 1)
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	put := func(key string, n int) {
 		t.Helper()
 		if _, err := client.PutRecord(t.Context(), &awskinesis.PutRecordInput{StreamName: &name, PartitionKey: &key, Data: fmt.Appendf(nil, "%s %d", key, n)}); err != nil {
