@@ -61,15 +61,15 @@ func fromKinesis(ctx context.Context, p *parts) ([]stage, error) {
 	if p.cfg.Retro.Window > 0 && len(p.cfg.Feeds) > 0 {
 		p.log.Warn("what feeds learn is not looked for in what has passed: shards are not read again (docs/kinesis.md); retro.window holds for indicators that left their lists alone")
 	}
-	var stages []stage
-	if len(p.cfg.Inputs.Routed()) > 0 {
-		first, err := s.routing(ctx, p.facts())
-		if err != nil {
-			return nil, err
-		}
-		stages = append(stages, first.run)
+	join := func(ctx context.Context) error { kinesis.Run(ctx, rows, p.job()); return nil }
+	if len(p.cfg.Inputs.Routed()) == 0 {
+		return []stage{join}, nil
 	}
-	return append(stages, func(ctx context.Context) error { kinesis.Run(ctx, rows, p.job()); return nil }), nil
+	first, err := s.routing(ctx, p.facts())
+	if err != nil {
+		return nil, err
+	}
+	return append(first.stages(), first.after(join)), nil
 }
 
 // read says how a topic's stream is read, and checks that it can be.

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/stackjoin/stackjoin/internal/joins"
 	"github.com/stackjoin/stackjoin/internal/metrics"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
@@ -54,27 +52,37 @@ func (s *shards) routing(ctx context.Context, facts *route.Facts) (*shardRouting
 
 func (r *shardRouting) whole() {
 	addresses, _ := r.facts.Owners.Size()
-	r.log.Info("facts read, routing begins", "addresses", addresses)
+	r.log.Info("facts read, joining begins", "addresses", addresses, "stated", r.facts.Trail().Len(), "uses", r.facts.Uses().Len())
 	r.meter.Learning(false)
 	close(r.known)
 }
 
-// run learns the facts, then routes, until ctx ends.
-func (r *shardRouting) run(ctx context.Context) error {
-	r.meter.Learning(true)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { r.follower.Run(ctx); return nil })
+// stages follow the facts, and then route each stream.
+func (r *shardRouting) stages() []stage {
+	all := []stage{func(ctx context.Context) error {
+		r.meter.Learning(true)
+		r.follower.Run(ctx)
+		return nil
+	}}
 	for _, c := range r.streams {
-		group.Go(func() error {
-			select {
-			case <-r.known:
-				kinesis.Run(ctx, c, stream.Job{Build: r.build, Observe: r.meter.Observe, Log: r.log})
-			case <-ctx.Done():
-			}
+		all = append(all, r.after(func(ctx context.Context) error {
+			kinesis.Run(ctx, c, stream.Job{Build: r.build, Observe: r.meter.Observe, Log: r.log})
 			return nil
-		})
+		}))
 	}
-	return group.Wait()
+	return all
+}
+
+// after has a stage begin when the facts are known: what it tells rests on them.
+func (r *shardRouting) after(next stage) stage {
+	return func(ctx context.Context) error {
+		select {
+		case <-r.known:
+			return next(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func (r *shardRouting) build(p stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {

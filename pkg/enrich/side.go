@@ -143,9 +143,10 @@ const besideKey = "d"
 const besideFor = 24 * time.Hour
 
 // cameBeside tells whether a side record was taken before, and notes that it is. Only
-// input that is not read in transactions has repeats.
+// input that is not read in transactions has repeats. Of what a host says the last holds,
+// and nothing else counts.
 func (p *Pipeline) cameBeside(in *Input, s *Side) (bool, error) {
-	if p.waits == nil || !p.waits.cfg.Keep {
+	if p.waits == nil || !p.waits.cfg.Keep || s.Kind == SideHost {
 		return false, nil
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%t\x00%d\x00%t", s.Kind, s.Host, s.Source, s.Responder, s.Change, s.Withdrawn))

@@ -121,6 +121,9 @@ func (o *Operator) OnEvent(e *enrich.Event, _ *enrich.Out) error {
 	if err != nil {
 		return err
 	}
+	if o.cfg.Partition == enrich.ByKey && e.Link == nil && string(e.Key) != h.rowsKey {
+		h.rowsKey = string(e.Key)
+	}
 	if err := o.takeIdentity(h, e); err != nil {
 		return err
 	}

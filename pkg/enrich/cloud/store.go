@@ -25,6 +25,8 @@ const (
 type host struct {
 	id     enrich.Host
 	record record
+	// rowsKey is what its last row was keyed by, since this was read.
+	rowsKey string
 	// calls and seen are in order of time.
 	calls       []*call
 	seen        []*sighting

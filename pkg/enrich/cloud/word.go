@@ -60,7 +60,7 @@ func (o *Operator) introduce(h *host, out *enrich.Out) error {
 		return err
 	}
 	if h.now.Proof != ByMetadata {
-		fact := owner.Fact{Kind: owner.HostInstance, Host: h.id, Partition: o.cfg.Partition, Instance: h.now.Instance, Account: h.now.Account}
+		fact := owner.Fact{Kind: owner.HostInstance, Host: h.id, Partition: o.cfg.Partition, RowsKey: h.rowsKey, Instance: h.now.Instance, Account: h.now.Account}
 		record, err := fact.Output()
 		if err != nil {
 			return fmt.Errorf("cloud of %s: %w", h.id, err)

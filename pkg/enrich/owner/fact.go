@@ -35,7 +35,7 @@ type Fact struct {
 	Host   enrich.Host `json:"host"`
 	// Partition is where the host's rows come in, enrich.ByKey where their key decides.
 	Partition int32 `json:"partition"`
-	// RowsKey is that key, where Partition says so and it is not the host itself.
+	// RowsKey is that key, where Partition says so and the writer knows it.
 	RowsKey string `json:"rows_key,omitempty"`
 	// Address, with the times at which it was first and last seen, and whether it was
 	// then said to be gone.

@@ -62,7 +62,7 @@ func (o *Operator) OnEvent(e *enrich.Event, out *enrich.Out) error {
 	if e.Appended.After(o.now) {
 		o.now = e.Appended
 	}
-	if o.key = ""; o.partition == enrich.ByKey && string(e.Key) != string(e.Host) {
+	if o.partition == enrich.ByKey {
 		o.key = string(e.Key)
 	}
 	if err := o.moved(e.Host, out); err != nil {

@@ -83,10 +83,11 @@ func (t *Table) Add(f *Fact) {
 	}
 }
 
-// keyed takes in what a host's rows are keyed by, which every fact of the host tells anew.
+// keyed takes in what a host's rows are keyed by, where a fact tells it.
 func (t *Table) keyed(f *Fact) {
 	switch {
 	case f.RowsKey == "":
+	case f.RowsKey == string(f.Host):
 		delete(t.keys, f.Host)
 	case len(t.keys) < maxAddresses:
 		t.keys[f.Host] = f.RowsKey

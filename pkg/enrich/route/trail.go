@@ -125,7 +125,7 @@ func (r *Router) proven(instance string, s *enrich.Side, out *enrich.Out) error 
 	if s.Kind == enrich.SideUse {
 		s.Host = enrich.Host(instance)
 		r.count[toKey]++
-		return send(s, enrich.ByKey, out)
+		return r.send(s, enrich.ByKey, out)
 	}
 	if p, ok := r.facts.Owners.Instance(instance); ok {
 		return r.deliver(s, []owner.Place{p}, out)
