@@ -171,7 +171,7 @@ func (p *Pipeline) sweepWithdrawn() error {
 			return nil
 		})
 		if err != nil {
-			return err //nolint:wrapcheck // wrapped below
+			return err
 		}
 		return p.waits.state.Scan(host, []byte(withdrawnKey), func(k, v []byte) error {
 			_, used := binary.Uvarint(v)

@@ -50,7 +50,6 @@ func (f *Follower) Run(ctx context.Context) {
 				return
 			}
 			f.begin(ctx, all, shards, news)
-			list = false
 		}
 		if !whole && settled(shards) {
 			whole = true
