@@ -223,6 +223,28 @@ func TestAPICallsAreToldOnceAndGoToTheProvedHost(t *testing.T) {
 }
 
 // What a record states is a fact of the topic, and known to the records after it.
+// Ids of records are forgotten a few at a time, and none is kept for ever.
+func TestIdsOfRecordsAreForgotten(t *testing.T) {
+	w := newWorld(t, route.Config{})
+	const days, each = 4, 10 * 60 // seconds
+	for i := range days * 24 * 3600 / each {
+		if i%300 == 299 {
+			w.restart()
+		}
+		one := fmt.Sprintf(call, fmt.Sprint(i), "")
+		w.want(w.take("cloudtrail", one, i*each), "cloudtrail")
+		w.want(w.take("cloudtrail", one, i*each+1))
+	}
+	kept := 0
+	if err := w.state.Scan("", []byte("d"), func(_, _ []byte) error { kept++; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if day := 24 * 3600 / each; kept < day || kept > day*31/24 {
+		t.Errorf("%d ids are kept, where a day has %d and a lap of sweeping is 6 h", kept, day)
+	}
+	w.want(w.take("cloudtrail", fmt.Sprintf(call, "0", ""), days*24*3600), "cloudtrail")
+}
+
 func TestAPICallsStateFacts(t *testing.T) {
 	w := newWorld(t, route.Config{})
 	launch := strings.Replace(fmt.Sprintf(call, "1", ""), `"eventName":"ListBuckets"`,

@@ -2,7 +2,6 @@ package route
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -144,7 +143,7 @@ func (r *Router) states(in *enrich.Input, record *cloudtrail.Record, out *enrich
 	if !ok {
 		return nil
 	}
-	key := f.CompactionKey(writer + "-" + strconv.Itoa(int(in.Position.Partition))) // others may state the same
+	key := f.CompactionKey(writer + "-" + in.Position.Topic + "-" + strconv.Itoa(int(in.Position.Partition))) // others may state the same
 	news, err := r.used.news(key, f.Time, r.now, out)
 	if err != nil || !news {
 		return err
@@ -225,62 +224,6 @@ func (u *used) sweep(now time.Time, out *enrich.Out) error {
 		}
 		fact := key[len(usedKey):]
 		out.Add(enrich.Output{Stream: enrich.Facts, Key: []byte(fact), ID: fact, Kind: string(cloudtrail.FactUse), Schema: owner.SchemaFact})
-	}
-	return nil
-}
-
-// seen knows copies of CloudTrail's records by their ids: "d" and 16 bytes of a hash,
-// with when it came. It reads its own state only.
-type seen struct {
-	state   enrich.State
-	sweepAt time.Time
-}
-
-const (
-	seenKey = "d"
-	// copiesFor is how long a copy may come after the record, by the broker's time.
-	copiesFor  = 24 * time.Hour
-	seenFormat = 1
-)
-
-func newSeen(state enrich.State) *seen { return &seen{state: state} }
-
-// before tells that the record came before, and remembers it from then on.
-func (s *seen) before(id string, now time.Time) (bool, error) {
-	sum := sha256.Sum256([]byte(id))
-	key := append([]byte(seenKey), sum[:16]...)
-	value, err := s.state.Get("", key)
-	if err != nil || value != nil {
-		return value != nil, wrap(err)
-	}
-	if err := s.sweep(now); err != nil {
-		return false, err
-	}
-	return false, wrap(s.state.Put("", key, compact.Time(compact.Number(nil, seenFormat), now)))
-}
-
-// sweep forgets, once in a while, what came long ago.
-func (s *seen) sweep(now time.Time) error {
-	if now.Before(s.sweepAt) {
-		return nil
-	}
-	s.sweepAt = now.Add(copiesFor / 24)
-	var old [][]byte
-	err := s.state.Scan("", []byte(seenKey), func(key, value []byte) error {
-		r := compact.NewReader(value)
-		r.Format(seenFormat)
-		if now.Sub(r.Time()) > copiesFor {
-			old = append(old, append([]byte(nil), key...))
-		}
-		return r.Err()
-	})
-	if err != nil {
-		return wrap(err)
-	}
-	for _, key := range old {
-		if err := s.state.Delete("", key); err != nil {
-			return wrap(err)
-		}
 	}
 	return nil
 }
