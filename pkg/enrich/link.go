@@ -113,7 +113,7 @@ func (p *Pipeline) processSide(ctx context.Context, in Input, out *Out) error {
 		p.refuse(in, err, out)
 		return nil
 	}
-	came, err := p.cameBeside(&in, s)
+	came, err := p.cameBeside(s)
 	if err != nil {
 		return err
 	}
