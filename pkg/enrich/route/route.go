@@ -50,6 +50,7 @@ type Router struct {
 	sent  sent
 	seen  *seen
 	used  *used
+	ends  ends
 	count map[string]int64 // since Count was last called
 
 	enricher cloudtrail.Enricher
@@ -64,7 +65,7 @@ func New(cfg Config, facts *Facts, state enrich.State) (*Router, error) {
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = DefaultMaxBytes
 	}
-	r := &Router{cfg: cfg, facts: facts, state: state, seen: newSeen(state), used: &used{state: state}, count: map[string]int64{}, enricher: facts.enricher}
+	r := &Router{cfg: cfg, facts: facts, state: state, seen: newSeen(state), used: &used{state: state}, ends: ends{state: state}, count: map[string]int64{}, enricher: facts.enricher}
 	if err := r.load(); err != nil {
 		return nil, err
 	}

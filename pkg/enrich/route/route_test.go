@@ -90,6 +90,9 @@ func (w *world) words(out *enrich.Out) (all []string) {
 	w.Helper()
 	for _, o := range out.Outputs {
 		word := o.Stream.String()
+		if o.Stream == enrich.Facts && o.Value == nil {
+			word += " deleted"
+		}
 		if o.Stream == enrich.Sides {
 			s, err := enrich.ReadSide(o.Value)
 			if err != nil {
@@ -283,6 +286,25 @@ func TestACallWaitsForTheIssueOfItsKey(t *testing.T) {
 	w.want(w.idle())
 }
 
+// A fact of what ended is deleted 30 days later, and 30 days after it was stated if that is
+// later; one of what lasts is not.
+func TestFactsOfWhatEndedAreDeleted(t *testing.T) {
+	const day = 24 * 3600
+	t0 := int(time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC).Sub(at(0)).Seconds()) // when the key is issued; it ends after 6 h
+	w := newWorld(t, route.Config{})
+	w.want(w.take("cloudtrail", issueOfKey, t0), "cloudtrail", "facts", "facts") // one is the profile
+	other := func(id string) string { return fmt.Sprintf(call, id, "") }
+	w.restart()
+	w.want(w.take("cloudtrail", other("1"), t0+6*3600+30*day-60), "cloudtrail")
+	w.want(w.take("cloudtrail", other("2"), t0+6*3600+30*day+60), "cloudtrail", "facts deleted")
+	w.want(w.take("cloudtrail", other("3"), t0+400*day), "cloudtrail")
+
+	w = newWorld(t, route.Config{}) // read again a year later, with what came after it
+	w.take("cloudtrail", issueOfKey, t0+365*day)
+	w.want(w.take("cloudtrail", other("1"), t0+394*day), "cloudtrail")
+	w.want(w.take("cloudtrail", other("2"), t0+396*day), "cloudtrail", "facts deleted")
+}
+
 // The use of a key from an address is stated once a day, unless an earlier one comes,
 // and taken back after two weeks.
 func TestAUseIsStatedOnceADay(t *testing.T) {
@@ -297,6 +319,6 @@ func TestAUseIsStatedOnceADay(t *testing.T) {
 	w.restart()
 	w.want(w.take("cloudtrail", use("4", "2026-11-23T09:30:00Z"), 1), "cloudtrail")
 	w.want(w.take("cloudtrail", use("5", "2026-11-24T09:30:00Z"), 1), "cloudtrail", "facts")
-	w.want(w.take("cloudtrail", use("6", "2026-12-09T09:30:00Z"), 15*24*3600), "cloudtrail", "facts", "facts", "facts")
+	w.want(w.take("cloudtrail", use("6", "2026-12-09T09:30:00Z"), 15*24*3600), "cloudtrail", "facts", "facts deleted", "facts deleted")
 	w.want(w.take("cloudtrail", use("7", "2026-12-09T09:40:00Z"), 15*24*3600), "cloudtrail")
 }

@@ -132,10 +132,17 @@ func (r *Router) proven(instance string, s *enrich.Side, out *enrich.Out) error 
 	return r.keep(instanceOf(instance), s, r.cfg.Wait)
 }
 
-// states writes the facts that a record states.
+// states writes the facts that a record states, and deletes those whose time has come.
 func (r *Router) states(in *enrich.Input, record *cloudtrail.Record, out *enrich.Out) error {
+	if err := r.ends.sweep(r.now, out); err != nil {
+		return err
+	}
 	for _, f := range cloudtrail.Extract(nil, record) {
-		if err := r.fact(f, f.CompactionKey(writer), out); err != nil {
+		key := f.CompactionKey(writer)
+		if err := r.ends.note(&f, key, r.now); err != nil {
+			return err
+		}
+		if err := r.fact(f, key, out); err != nil {
 			return err
 		}
 	}
