@@ -21,7 +21,7 @@ type Table struct {
 
 	mu      sync.RWMutex
 	facts   map[string]*entry
-	subject map[Subject][]*Fact
+	subject map[Subject]*list
 	oldest  ages
 	evicted int64
 	// recent are the subjects of the facts that came last, the newest where changes
@@ -48,7 +48,7 @@ func NewTable(limit int) *Table {
 	if limit <= 0 {
 		limit = DefaultFacts
 	}
-	return &Table{max: limit, facts: map[string]*entry{}, subject: map[Subject][]*Fact{}}
+	return &Table{max: limit, facts: map[string]*entry{}, subject: map[Subject]*list{}}
 }
 
 // Len is the number of facts held, Evicted that of those forgotten for want of room:
@@ -83,9 +83,10 @@ func (t *Table) Add(f Fact) {
 	t.facts[key] = e
 	for _, name := range names(&f) {
 		at := Subject{f.Kind, name}
-		list := t.subject[at] // others may be reading it
-		i, _ := slices.BinarySearchFunc(list, &f, compare)
-		t.subject[at] = slices.Concat(list[:i], []*Fact{&f}, list[i:])
+		if t.subject[at] == nil {
+			t.subject[at] = &list{}
+		}
+		t.subject[at].add(&f)
 		t.note(at)
 	}
 	heap.Push(&t.oldest, e)
@@ -109,11 +110,8 @@ func (t *Table) drop(e *entry) {
 	heap.Remove(&t.oldest, e.place)
 	for _, name := range names(e.fact) {
 		at := Subject{e.fact.Kind, name}
-		list := slices.DeleteFunc(slices.Clone(t.subject[at]), func(f *Fact) bool { return f == e.fact })
-		if len(list) == 0 {
+		if t.subject[at].drop(e.fact); len(t.subject[at].facts) == 0 {
 			delete(t.subject, at)
-		} else {
-			t.subject[at] = list
 		}
 	}
 }
@@ -178,9 +176,17 @@ func (t *Table) of(kind FactKind, name string) []*Fact {
 	if name == "" {
 		return nil
 	}
+	at := Subject{kind, name}
 	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.subject[Subject{kind, name}]
+	l := t.subject[at]
+	if l == nil || len(l.late) == 0 {
+		defer t.mu.RUnlock()
+		return l.ordered()
+	}
+	t.mu.RUnlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.subject[at].ordered()
 }
 
 // compare orders facts by time, then by what they say: no two different facts are

@@ -152,7 +152,7 @@ func TestOrderOfFactsDoesNotMatter(t *testing.T) {
 			}
 			if n := 0; len(all) > limit || len(table.oldest) != len(all) || func() int {
 				for _, list := range table.subject {
-					n += len(list)
+					n += len(list.ordered())
 				}
 				return n
 			}() != len(all) {

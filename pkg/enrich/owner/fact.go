@@ -6,6 +6,7 @@
 package owner
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -111,6 +112,9 @@ func Deletion(key string) ([]byte, error) {
 
 // Deleted is the key of the fact that a value deletes, empty where it states one.
 func Deleted(value []byte) (key string, err error) {
+	if !bytes.Contains(value, []byte(`"deleted":`)) {
+		return "", nil // most of them: they are read once more
+	}
 	var d deletion
 	if err := json.Unmarshal(value, &d); err != nil {
 		return "", fmt.Errorf("fact: %w", err)
