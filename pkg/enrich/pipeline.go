@@ -76,6 +76,7 @@ type Pipeline struct {
 	// flushed is when the judge was last asked to, swept when notes of withdrawn links were
 	// last looked through.
 	flushed, swept time.Time
+	besideSwept    int64 // slices of time since 1970 that side records were swept for
 	now            func() time.Time
 }
 

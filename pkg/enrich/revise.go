@@ -72,6 +72,9 @@ func (p *Pipeline) OnIdle(ctx context.Context, out *Out) error {
 	if err := p.sweepWithdrawn(); err != nil {
 		return err
 	}
+	if err := p.sweepBeside(); err != nil {
+		return err
+	}
 	if err := p.flush(false, out); err != nil || p.waits == nil {
 		return err
 	}

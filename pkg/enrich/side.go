@@ -2,8 +2,6 @@ package enrich
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,35 +131,4 @@ func ReadSide(value []byte) (*Side, error) {
 		Position: Position{e.From.Topic, e.From.Partition, e.From.Offset, e.From.File, e.From.Line}, Appended: e.From.Appended,
 		Responder: e.Responder, Shared: e.Shared, Change: e.Change, Withdrawn: e.Withdrawn,
 	}, nil
-}
-
-// besideKey and 16 bytes of a hash of a side record: when it was taken, where it may come
-// again.
-const besideKey = "d"
-
-// besideFor is how long that is kept, by our own clock: of a backlog all is old.
-const besideFor = 24 * time.Hour
-
-// cameBeside tells whether a side record was taken before, and notes that it is. Input
-// that is not read in transactions has repeats of all kinds; of CloudTrail's records there
-// are copies everywhere, which stage 1 knows where they lie in one partition only. Of what
-// a host says the last holds, and nothing else counts.
-func (p *Pipeline) cameBeside(s *Side) (bool, error) {
-	copies := s.Kind == SideCall || s.Kind == SideUse
-	if p.waits == nil || !copies && (!p.waits.cfg.Keep || s.Kind == SideHost) {
-		return false, nil
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%t\x00%d\x00%t", s.Kind, s.Host, s.Source, s.Responder, s.Change, s.Withdrawn))
-	k := key(besideKey, string(sum[:16]))
-	was, err := p.waits.state.Get(s.Host, k)
-	if err != nil {
-		return false, fmt.Errorf("side record %s: %w", s.Position, err)
-	}
-	if was != nil {
-		return true, nil
-	}
-	if err := p.waits.state.Put(s.Host, k, binary.AppendVarint(nil, p.now().Unix())); err != nil {
-		return false, fmt.Errorf("side record %s: %w", s.Position, err)
-	}
-	return false, nil
 }

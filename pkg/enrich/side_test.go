@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -155,5 +156,38 @@ func TestASideRecordThatCameBeforeIsDropped(t *testing.T) {
 		if other := told(); first != 1 || other != 1 || (again == 0) != keep {
 			t.Errorf("keep %v: %d, %d, %d records told", keep, first, again, other)
 		}
+	}
+}
+
+// Of a call there may be copies anywhere: one is taken, for a day, and what is noted of
+// them is forgotten.
+func TestCopiesOfACallAreTakenOnce(t *testing.T) {
+	op, kept := &besides{}, state.NewMemory()
+	now := time.Unix(epoch, 0)
+	p := enrich.NewPipeline(event.NewLenses(), []enrich.Operator{op}, nil)
+	p.SetNow(func() time.Time { return now })
+	p.Wait(enrich.Waiting{}, kept)
+	const hours, each = 72, 5 // minutes
+	taken := 0
+	for i := range hours * 60 / each {
+		s := aSide(enrich.SideCall, "{}")
+		s.Source = fmt.Sprint(i)
+		throughSide(t, p, s)
+		s.Position.Offset++
+		throughSide(t, p, s)
+		if taken++; len(op.sides) != taken {
+			t.Fatalf("%d are taken, %d were told", len(op.sides), taken)
+		}
+		now = now.Add(each * time.Minute)
+		if err := p.OnIdle(context.Background(), &enrich.Out{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	noted := 0
+	if err := kept.Scan("h", []byte("d"), func(_, _ []byte) error { noted++; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if day := 24 * 60 / each; noted < day || noted > day*31/24 {
+		t.Errorf("%d are noted, where a day has %d and a lap of sweeping is 6 h", noted, day)
 	}
 }

@@ -150,8 +150,7 @@ func (p *Pipeline) isWithdrawn(l *Link) (bool, error) {
 // sweepEvery is how often notes of what was withdrawn are looked through.
 const sweepEvery = time.Hour
 
-// sweepWithdrawn forgets links that were withdrawn long ago, and side records that came
-// long ago.
+// sweepWithdrawn forgets links that were withdrawn long ago.
 func (p *Pipeline) sweepWithdrawn() error {
 	now := p.now()
 	if p.waits == nil || now.Sub(p.swept) < sweepEvery {
@@ -164,15 +163,6 @@ func (p *Pipeline) sweepWithdrawn() error {
 	}
 	var old []note
 	err := p.waits.state.Hosts(func(host Host) error {
-		err := p.waits.state.Scan(host, []byte(besideKey), func(k, v []byte) error {
-			if at, n := binary.Varint(v); n <= 0 || now.Sub(time.Unix(at, 0)) > besideFor {
-				old = append(old, note{host, append([]byte(nil), k...)})
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
 		return p.waits.state.Scan(host, []byte(withdrawnKey), func(k, v []byte) error {
 			_, used := binary.Uvarint(v)
 			if used <= 0 {

@@ -55,14 +55,17 @@ func outdated(value []byte, now time.Time) (bool, error) {
 	return old, wrap(r.Err())
 }
 
-// sweep forgets what came long ago, in the slices whose turn came since the last time.
+// sweep forgets what came long ago, in the slices whose turn came since the last time. A
+// process begins with the one of its time.
 func (s *seen) sweep(now time.Time) error {
 	if now.IsZero() { // where no broker tells the time
 		return nil
 	}
 	turn := now.UnixNano() / int64(seenSlice)
-	s.swept = max(s.swept, turn-seenSlices)
-	for ; s.swept < turn; s.swept++ {
+	if s.swept == 0 {
+		s.swept = turn - 1
+	}
+	for s.swept = max(s.swept, turn-seenSlices); s.swept < turn; s.swept++ {
 		if err := s.forget(byte(s.swept%seenSlices), now); err != nil {
 			return err
 		}
