@@ -78,5 +78,5 @@ func (p *Pipeline) forgetBeside(slice byte) error {
 	for i := 0; err == nil && i < len(old); i++ {
 		err = p.waits.state.Delete(old[i].host, old[i].key)
 	}
-	return err //nolint:wrapcheck // sweepBeside does
+	return err
 }
