@@ -83,8 +83,8 @@ func TestADamagedStoreIsNeverBelieved(t *testing.T) {
 		name = disk.PathJoin("state/db", name)
 		size := len(bytesOf(t, disk, name))
 		damaged(t, name, nil)
-		for i := range 16 {
-			at := size * (2*i + 1) / 32
+		for i := range 8 {
+			at := size * (2*i + 1) / 16
 			damaged(t, name, func(b []byte) []byte { return b[:at] })
 			if size > 0 {
 				damaged(t, name, func(b []byte) []byte { b[at] ^= 0x55; return b })
