@@ -54,7 +54,7 @@ e2e: ## everything under the race detector, and against real servers: Apache Kaf
 	@scripts/kinesis.sh fetch >&2
 	@scripts/medallion.sh fetch >&2
 	@scripts/moto.sh fetch >&2
-	@CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -tags e2e -timeout 25m ./test/... ./... # the longest first: the others run beside them
+	@CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -tags e2e -timeout 25m ./cmd/... ./internal/... ./test/... ./... # the longest not last: others run beside it
 
 e2e-osqueryd: ## logger-ext under a real osqueryd, where one is on the PATH
 	@$(GO) test $(TESTFLAGS) -count=1 -tags osqueryd -timeout 25m ./test/osqueryd
