@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/stackjoin/stackjoin/internal/joins"
-	"github.com/stackjoin/stackjoin/internal/metrics"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis"
 	"github.com/stackjoin/stackjoin/pkg/enrich/route"
@@ -22,18 +20,15 @@ const factsPoll = 2 * time.Second
 
 // shardRouting is stage 1 on Kinesis. What it sends to hosts goes among their rows.
 type shardRouting struct {
+	factsRead
 	streams  []kinesis.Config
 	follower kinesis.Follower
 	builder  *joins.Builder
-	facts    *route.Facts
-	meter    *metrics.Enricher
-	log      *slog.Logger
-	known    chan struct{} // closed when the facts were read whole
 }
 
 // routing says how the streams of stage 1 are read, and checks that they can be.
 func (s *shards) routing(ctx context.Context, facts *route.Facts) (*shardRouting, error) {
-	r := &shardRouting{builder: s.builder, facts: facts, meter: s.meter, log: s.log.With("stage", "route"), known: make(chan struct{})}
+	r := &shardRouting{factsRead: newFactsRead(facts, s.meter, s.log.With("stage", "route")), builder: s.builder}
 	name := s.cfg.Kinesis.Stream(s.cfg.FactsTopic())
 	if _, err := kinesis.Shards(ctx, s.client, name); err != nil {
 		return nil, fmt.Errorf("what is known of hosts needs a stream of its own, of one shard: %w", err)
@@ -50,13 +45,6 @@ func (s *shards) routing(ctx context.Context, facts *route.Facts) (*shardRouting
 	return r, nil
 }
 
-func (r *shardRouting) whole() {
-	addresses, _ := r.facts.Owners.Size()
-	r.log.Info("facts read, joining begins", "addresses", addresses, "stated", r.facts.Trail().Len(), "uses", r.facts.Uses().Len())
-	r.meter.Learning(false)
-	close(r.known)
-}
-
 // stages follow the facts, and then route each stream.
 func (r *shardRouting) stages() []stage {
 	all := []stage{func(ctx context.Context) error {
@@ -71,18 +59,6 @@ func (r *shardRouting) stages() []stage {
 		}))
 	}
 	return all
-}
-
-// after has a stage begin when the facts are known: what it tells rests on them.
-func (r *shardRouting) after(next stage) stage {
-	return func(ctx context.Context) error {
-		select {
-		case <-r.known:
-			return next(ctx)
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 func (r *shardRouting) build(p stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {

@@ -11,22 +11,17 @@ import (
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/internal/joins"
-	"github.com/stackjoin/stackjoin/internal/metrics"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/reputation"
-	"github.com/stackjoin/stackjoin/pkg/enrich/route"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 )
 
 // routing is stage 1: what does not come keyed by its host.
 type routing struct {
+	factsRead
 	cfg     *enricherconf.Config
 	kafka   stream.KafkaConfig
 	builder *joins.Builder
-	facts   *route.Facts
-	meter   *metrics.Enricher
-	log     *slog.Logger
-	known   chan struct{} // closed when the facts were read
 }
 
 // routeConfig is stage 1's part of the cluster, beside that of stage 2.
@@ -48,26 +43,9 @@ func (r *routing) follow(ctx context.Context) error {
 	r.meter.Learning(true)
 	follower := stream.Follower{
 		Connection: r.kafka.Connection, Topic: r.kafka.Outputs[enrich.Facts], Take: r.learn, Log: r.kafka.Log,
-		Whole: func() {
-			addresses, _ := r.facts.Owners.Size()
-			r.log.Info("facts read, joining begins", "addresses", addresses, "stated", r.facts.Trail().Len(), "uses", r.facts.Uses().Len())
-			r.meter.Learning(false)
-			close(r.known)
-		},
+		Whole: r.whole,
 	}
 	return follower.Run(ctx)
-}
-
-// after has a stage begin when the facts are known: what it tells rests on them.
-func (r *routing) after(next stage) stage {
-	return func(ctx context.Context) error {
-		select {
-		case <-r.known:
-			return next(ctx)
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // run routes until ctx ends.

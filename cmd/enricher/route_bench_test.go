@@ -70,8 +70,8 @@ func BenchmarkFactsAreKnown(b *testing.B) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	for b.Loop() {
 		r := routing{
-			kafka: stream.KafkaConfig{Connection: connection, Outputs: map[enrich.Stream]string{enrich.Facts: topic}, Log: log},
-			facts: route.NewFacts(nil), meter: metrics.New(), log: log, known: make(chan struct{}),
+			kafka:     stream.KafkaConfig{Connection: connection, Outputs: map[enrich.Stream]string{enrich.Facts: topic}, Log: log},
+			factsRead: newFactsRead(route.NewFacts(nil), metrics.New(), log),
 		}
 		ctx, cancel := context.WithCancel(b.Context())
 		done := make(chan error, 1)

@@ -147,7 +147,7 @@ func fromKafka(ctx context.Context, p *parts, kafka stream.KafkaConfig) ([]stage
 		return stages, nil
 	}
 	first := routing{
-		cfg: p.cfg, kafka: routeConfig(p.cfg, kafka, p.log), builder: p.builder, facts: facts, meter: p.meter, log: p.log, known: make(chan struct{}),
+		cfg: p.cfg, kafka: routeConfig(p.cfg, kafka, p.log), builder: p.builder, factsRead: newFactsRead(facts, p.meter, p.log),
 	}
 	if err := stream.CheckKafka(ctx, first.kafka); err != nil {
 		return nil, err

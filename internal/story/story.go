@@ -52,6 +52,7 @@ import (
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloud"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
@@ -134,6 +135,21 @@ type record struct {
 	value     []byte
 	appended  time.Time
 	sensor    bool
+}
+
+// Known are the story's labels, by kind and id.
+func (s *Story) Known() *cloud.Labels {
+	var all []cloud.Labelled
+	for kind, of := range s.Labels {
+		for id, words := range of.(map[string]any) {
+			l := cloud.Labelled{Kind: cloud.LabelKind(kind), ID: id}
+			for _, w := range words.([]any) {
+				l.Labels = append(l.Labels, w.(string))
+			}
+			all = append(all, l)
+		}
+	}
+	return cloud.NewLabels(all)
 }
 
 // Load reads a story. It ends the test where there is none.

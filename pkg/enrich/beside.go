@@ -13,10 +13,6 @@ const (
 	besideKey = "d"
 	// besideFor is how long that is kept, by our own clock: of a backlog all is old.
 	besideFor = 24 * time.Hour
-	// Notes are swept by the first byte of their hash, one after the other, since a busy
-	// day's are too many to look at in one go: all of them once in a lap.
-	besideSlices = 256
-	besideSlice  = 6 * time.Hour / besideSlices
 )
 
 // cameBeside tells whether a side record was taken before, and notes that it is. Input
@@ -43,40 +39,46 @@ func (p *Pipeline) cameBeside(s *Side) (bool, error) {
 	return false, nil
 }
 
-// sweepBeside forgets side records that were taken long ago, in the slices whose turn came
-// since the last time. A process begins with the one of its time.
+// sweepBeside forgets side records that were taken long ago, a slice after another: a busy
+// day's are too many to look at in one go.
 func (p *Pipeline) sweepBeside() error {
 	if p.waits == nil {
 		return nil
 	}
-	turn := p.now().UnixNano() / int64(besideSlice)
-	if p.besideSwept == 0 {
-		p.besideSwept = turn - 1
-	}
-	for p.besideSwept = max(p.besideSwept, turn-besideSlices); p.besideSwept < turn; p.besideSwept++ {
-		if err := p.forgetBeside(byte(p.besideSwept % besideSlices)); err != nil {
-			return fmt.Errorf("side records: %w", err)
-		}
+	now := p.now()
+	err := p.besides.Due(now, func(slice byte) error {
+		return p.waits.forgetNotes(append([]byte(besideKey), slice), func(value []byte) bool { return isOld(value, now, besideFor) })
+	})
+	if err != nil {
+		return fmt.Errorf("side records: %w", err)
 	}
 	return nil
 }
 
-func (p *Pipeline) forgetBeside(slice byte) error {
+// forgetNotes deletes the notes about hosts whose keys begin so and whose values are old.
+func (w *waits) forgetNotes(prefix []byte, old func(value []byte) bool) error {
 	type note struct {
 		host Host
 		key  []byte
 	}
-	var old []note
-	err := p.waits.state.Hosts(func(host Host) error {
-		return p.waits.state.Scan(host, append([]byte(besideKey), slice), func(k, v []byte) error {
-			if at, n := binary.Varint(v); n <= 0 || p.now().Sub(time.Unix(at, 0)) > besideFor {
-				old = append(old, note{host, append([]byte(nil), k...)})
+	var gone []note
+	err := w.state.Hosts(func(host Host) error {
+		return w.state.Scan(host, prefix, func(k, v []byte) error {
+			if old(v) {
+				gone = append(gone, note{host, append([]byte(nil), k...)})
 			}
 			return nil
 		})
 	})
-	for i := 0; err == nil && i < len(old); i++ {
-		err = p.waits.state.Delete(old[i].host, old[i].key)
+	for i := 0; err == nil && i < len(gone); i++ {
+		err = w.state.Delete(gone[i].host, gone[i].key)
 	}
 	return err
+}
+
+// isOld tells that the moment, Unix seconds, is longer ago than that. One
+// that cannot be read is.
+func isOld(moment []byte, now time.Time, than time.Duration) bool {
+	at, n := binary.Varint(moment)
+	return n <= 0 || now.Sub(time.Unix(at, 0)) > than
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/sweep"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
@@ -76,7 +77,7 @@ type Pipeline struct {
 	// flushed is when the judge was last asked to, swept when notes of withdrawn links were
 	// last looked through.
 	flushed, swept time.Time
-	besideSwept    int64 // slices of time since 1970 that side records were swept for
+	besides        sweep.Sweeper
 	now            func() time.Time
 }
 

@@ -157,26 +157,10 @@ func (p *Pipeline) sweepWithdrawn() error {
 		return nil
 	}
 	p.swept = now
-	type note struct {
-		host Host
-		key  []byte
-	}
-	var old []note
-	err := p.waits.state.Hosts(func(host Host) error {
-		return p.waits.state.Scan(host, []byte(withdrawnKey), func(k, v []byte) error {
-			_, used := binary.Uvarint(v)
-			if used <= 0 {
-				used = 0
-			}
-			if at, n := binary.Varint(v[used:]); n <= 0 || now.Sub(time.Unix(at, 0)) > withdrawnFor {
-				old = append(old, note{host, append([]byte(nil), k...)})
-			}
-			return nil
-		})
+	err := p.waits.forgetNotes([]byte(withdrawnKey), func(value []byte) bool {
+		_, used := binary.Uvarint(value)
+		return isOld(value[max(used, 0):], now, withdrawnFor)
 	})
-	for i := 0; err == nil && i < len(old); i++ {
-		err = p.waits.state.Delete(old[i].host, old[i].key)
-	}
 	if err != nil {
 		return fmt.Errorf("links that were withdrawn: %w", err)
 	}

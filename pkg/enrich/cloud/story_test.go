@@ -80,7 +80,7 @@ func telling(t testing.TB, s *story.Story, all []*cloudtrail.Record) *teller {
 			})
 		}
 	}
-	p.cfg = cloud.Config{Facts: facts, Uses: uses, Labels: labels(s)}
+	p.cfg = cloud.Config{Facts: facts, Uses: uses, Labels: s.Known()}
 	p.over(cloud.New(p.cfg, state.NewMemory()))
 	return p
 }
@@ -95,21 +95,6 @@ func pipelineOver(clouds enrich.Operator) *enrich.Pipeline {
 	p := enrich.NewPipeline(event.NewLenses(), operators, nil)
 	p.Wait(enrich.Waiting{}, state.NewMemory())
 	return p
-}
-
-// labels are those of the story, by kind and id.
-func labels(s *story.Story) *cloud.Labels {
-	var all []cloud.Labelled
-	for kind, of := range s.Labels {
-		for id, words := range of.(map[string]any) {
-			l := cloud.Labelled{Kind: cloud.LabelKind(kind), ID: id}
-			for _, w := range words.([]any) {
-				l.Labels = append(l.Labels, w.(string))
-			}
-			all = append(all, l)
-		}
-	}
-	return cloud.NewLabels(all)
 }
 
 // Each file of testdata/stories is rows and records in, and what is told out: the same

@@ -101,7 +101,7 @@ func (f *Follower) begin(ctx context.Context, all []lease.Shard, shards map[stri
 	}
 	for i := range all {
 		s := &all[i]
-		if _, known := shards[s.ID]; known && shards[s.ID].shard != "" {
+		if shards[s.ID].shard != "" { // it is read, or was
 			continue
 		}
 		shards[s.ID] = followed{} // it waits

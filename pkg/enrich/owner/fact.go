@@ -94,6 +94,12 @@ func Read(value []byte) (*Fact, error) {
 	return &f, nil
 }
 
+// Deleting is the record that deletes the fact of that key from its topic: it has no
+// value.
+func Deleting(key, kind string) enrich.Output {
+	return enrich.Output{Stream: enrich.Facts, Key: []byte(key), ID: key, Kind: kind, Schema: SchemaFact}
+}
+
 // deletion is the value of a record that deletes a fact, where a stream has no records
 // without a value.
 type deletion struct {

@@ -130,7 +130,7 @@ func (o *Operator) drop(host enrich.Host, keys []string, out *enrich.Out) error 
 		if addr, err := netip.ParseAddr(key); err == nil {
 			f = Fact{Kind: HostAddress, Host: host, Partition: o.partition, Address: addr}
 		}
-		out.Add(enrich.Output{Stream: enrich.Facts, Key: []byte(f.Key()), ID: f.Key(), Kind: string(f.Kind), Schema: SchemaFact})
+		out.Add(Deleting(f.Key(), string(f.Kind)))
 	}
 	return nil
 }

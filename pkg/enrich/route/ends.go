@@ -79,8 +79,7 @@ func (e *ends) sweep(now time.Time, out *enrich.Out) error {
 		if err := e.state.Delete("", []byte(d.own)); err != nil {
 			return wrap(err)
 		}
-		key := d.own[len(endsKey)+8:]
-		out.Add(enrich.Output{Stream: enrich.Facts, Key: []byte(key), ID: key, Kind: d.kind, Schema: owner.SchemaFact})
+		out.Add(owner.Deleting(d.own[len(endsKey)+8:], d.kind))
 	}
 	if len(all) < endsAtOnce {
 		e.looked = now

@@ -87,26 +87,12 @@ func (e *estate) route(p int) {
 func (e *estate) join(p int) {
 	facts := e.facts[p%2]
 	clouds := cloud.New(cloud.Config{
-		Facts: facts.Trail(), Uses: facts.Uses(), Apart: true, Group: "g", Partition: int32(p), Labels: labels(e.s),
+		Facts: facts.Trail(), Uses: facts.Uses(), Apart: true, Group: "g", Partition: int32(p), Labels: e.s.Known(),
 	}, e.state(p, "cloud"))
 	e.joins[p] = enrich.NewPipeline(event.NewLenses(), []enrich.Operator{
 		owner.New("g", int32(p), e.state(p, "owner")), process.New(process.Config{}, e.state(p, "process")), dns.New(dns.Config{}, e.state(p, "dns")), clouds,
 	}, nil)
 	e.joins[p].Wait(enrich.Waiting{}, e.state(p, "pipeline"))
-}
-
-func labels(s *story.Story) *cloud.Labels {
-	var all []cloud.Labelled
-	for kind, of := range s.Labels {
-		for id, words := range of.(map[string]any) {
-			l := cloud.Labelled{Kind: cloud.LabelKind(kind), ID: id}
-			for _, w := range words.([]any) {
-				l.Labels = append(l.Labels, w.(string))
-			}
-			all = append(all, l)
-		}
-	}
-	return cloud.NewLabels(all)
 }
 
 func partitionOf(key string) int {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stackjoin/stackjoin/internal/compact"
+	"github.com/stackjoin/stackjoin/internal/sweep"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
 
@@ -12,7 +13,7 @@ import (
 // with when it came. It reads its own state only.
 type seen struct {
 	state enrich.State
-	swept int64 // slices of time since 1970 that were swept for
+	sweep sweep.Sweeper // by the first byte of the hash
 }
 
 const (
@@ -20,10 +21,6 @@ const (
 	// copiesFor is how long a copy may come after the record, by the broker's time.
 	copiesFor  = 24 * time.Hour
 	seenFormat = 1
-	// Ids are swept by the first byte of their hash, one after the other, so that no
-	// sweep looks at more than a small part of a day's: all of them once in a lap.
-	seenSlices = 256
-	seenSlice  = 6 * time.Hour / seenSlices
 )
 
 func newSeen(state enrich.State) *seen { return &seen{state: state} }
@@ -41,8 +38,10 @@ func (s *seen) before(id string, now time.Time) (bool, error) {
 			return true, err
 		}
 	}
-	if err := s.sweep(now); err != nil {
-		return false, err
+	if !now.IsZero() { // else no broker tells the time
+		if err := s.sweep.Due(now, func(slice byte) error { return s.forget(slice, now) }); err != nil {
+			return false, err
+		}
 	}
 	return false, wrap(s.state.Put("", key, compact.Time(compact.Number(nil, seenFormat), now)))
 }
@@ -55,24 +54,7 @@ func outdated(value []byte, now time.Time) (bool, error) {
 	return old, wrap(r.Err())
 }
 
-// sweep forgets what came long ago, in the slices whose turn came since the last time. A
-// process begins with the one of its time.
-func (s *seen) sweep(now time.Time) error {
-	if now.IsZero() { // where no broker tells the time
-		return nil
-	}
-	turn := now.UnixNano() / int64(seenSlice)
-	if s.swept == 0 {
-		s.swept = turn - 1
-	}
-	for s.swept = max(s.swept, turn-seenSlices); s.swept < turn; s.swept++ {
-		if err := s.forget(byte(s.swept%seenSlices), now); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// forget forgets what came long ago, of one slice.
 func (s *seen) forget(slice byte, now time.Time) error {
 	var old [][]byte
 	err := s.state.Scan("", append([]byte(seenKey), slice), func(key, value []byte) error {

@@ -229,8 +229,7 @@ func (u *used) sweep(now time.Time, out *enrich.Out) error {
 		if err := u.state.Delete("", []byte(key)); err != nil {
 			return wrap(err)
 		}
-		fact := key[len(usedKey):]
-		out.Add(enrich.Output{Stream: enrich.Facts, Key: []byte(fact), ID: fact, Kind: string(cloudtrail.FactUse), Schema: owner.SchemaFact})
+		out.Add(owner.Deleting(key[len(usedKey):], string(cloudtrail.FactUse)))
 	}
 	return nil
 }
