@@ -27,13 +27,13 @@ func (w *writer) cloud(e *Event) {
 	w.json("login", c.Login)
 	w.json("objects", c.Objects)
 	w.json("labels", c.Labels)
-	w.close('}')
+	w.Close('}')
 }
 
 // json writes a value that is JSON already.
 func (w *writer) json(name string, value []byte) {
 	if len(value) > 0 {
-		w.key(name)
-		w.b = append(w.b, value...)
+		w.Key(name)
+		w.B = append(w.B, value...)
 	}
 }

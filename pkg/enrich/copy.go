@@ -1,5 +1,7 @@
 package enrich
 
+import "github.com/stackjoin/stackjoin/internal/members"
+
 // Shape of the copies that other records carry, so that they can be read alone.
 const (
 	copyAncestors = 8
@@ -9,30 +11,30 @@ const (
 // AppendProcess appends p with its ancestry as one JSON object, as enriched records
 // have it.
 func AppendProcess(dst []byte, p *Process) []byte {
-	w := writer{b: dst, limit: copyText}
-	w.open('{')
-	w.processMembers(p, w.limit)
-	w.text("working_directory", p.WorkingDirectory)
+	w := writer{Writer: members.Writer{B: dst, Limit: copyText}}
+	w.Open('{')
+	w.processMembers(p, w.Limit)
+	w.Text("working_directory", p.WorkingDirectory)
 	if len(p.Ancestors) > 0 {
 		w.object("parent")
-		w.processMembers(&p.Ancestors[0], w.limit)
-		w.close('}')
+		w.processMembers(&p.Ancestors[0], w.Limit)
+		w.Close('}')
 		w.ancestry(p.Ancestors, copyAncestors)
 	}
-	w.close('}')
-	return w.b
+	w.Close('}')
+	return w.B
 }
 
 // AppendThreat appends t as one JSON object, as enriched records have it.
 func AppendThreat(dst []byte, t *Threat) []byte {
-	w := writer{b: dst, limit: copyText, fresh: true}
+	w := writer{Writer: members.Writer{B: dst, Limit: copyText}}
 	w.threat(t)
-	return w.b
+	return w.B
 }
 
 // AppendSession appends s as one JSON object, as enriched records have it.
 func AppendSession(dst []byte, s *Session) []byte {
-	w := writer{b: dst, limit: copyText, fresh: true}
+	w := writer{Writer: members.Writer{B: dst, Limit: copyText}}
 	w.sessionObject(s)
-	return w.b
+	return w.B
 }

@@ -13,10 +13,9 @@ const maxWhole = 512 << 10
 // deadLetter makes the record of an input that cannot be taken.
 func deadLetter(in Input, reason, message string, now time.Time) Output {
 	var w writer
-	w.fresh = true
 	w.place(in.Position)
 	return letter(in.name(), &event.DeadLetter{
-		Reason: reason, Message: message, Source: w.b, Time: now, Original: in.Value, Whole: maxWhole,
+		Reason: reason, Message: message, Source: w.B, Time: now, Original: in.Value, Whole: maxWhole,
 	})
 }
 
@@ -25,12 +24,11 @@ func deadLetter(in Input, reason, message string, now time.Time) Output {
 // the letter holds the output's beginning, so that it fits.
 func Oversized(o *Output, limit int) *Output {
 	var w writer
-	w.fresh = true
-	w.text("id", o.ID)
+	w.Text("id", o.ID)
 	dead := letter(o.ID, &event.DeadLetter{
 		Reason:  "oversized",
 		Message: "the enriched record has " + strconv.Itoa(len(o.Value)) + " bytes, its topic takes " + strconv.Itoa(limit),
-		Source:  w.b, Time: time.Now(), Original: o.Value, Part: limit / 2,
+		Source:  w.B, Time: time.Now(), Original: o.Value, Part: limit / 2,
 	})
 	return &dead
 }

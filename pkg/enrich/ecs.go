@@ -150,22 +150,22 @@ func (w *writer) network(e *Event) {
 	protocol, uid := transport(e.Text(event.Protocol)), e.Text(event.ConnectionUID)
 	if protocol != "" || uid != "" {
 		w.object("network")
-		w.text("transport", protocol)
-		w.text("connection_uid", uid)
-		w.close('}')
+		w.Text("transport", protocol)
+		w.Text("connection_uid", uid)
+		w.Close('}')
 	}
 }
 
 func (w *writer) end(name string, addr netip.Addr, port uint16, domain string, l *Location) {
 	w.object(name)
-	w.text("address", addr.String())
-	w.text("domain", domain)
-	w.text("ip", addr.String())
+	w.Text("address", addr.String())
+	w.Text("domain", domain)
+	w.Text("ip", addr.String())
 	if port > 0 {
-		w.number("port", int64(port))
+		w.Number("port", int64(port))
 	}
 	w.location(l)
-	w.close('}')
+	w.Close('}')
 }
 
 // related gathers the values that an analyst pivots on.
@@ -184,11 +184,11 @@ func (w *writer) related(e *Event) {
 		return
 	}
 	w.object("related")
-	w.texts("ip", ips)
-	w.texts("hosts", hosts)
-	w.texts("user", users)
-	w.texts("hash", hashes)
-	w.close('}')
+	w.Texts("ip", ips...)
+	w.Texts("hosts", hosts...)
+	w.Texts("user", users...)
+	w.Texts("hash", hashes...)
+	w.Close('}')
 }
 
 // userNames are those of the row, its process and its login.
@@ -222,80 +222,80 @@ func (w *writer) threats(e *Event, n int) {
 		return
 	}
 	shown := e.Threats[:min(n, len(e.Threats))]
-	w.cut = w.cut || len(shown) < len(e.Threats)
+	w.Cut = w.Cut || len(shown) < len(e.Threats)
 	w.object("threat")
 	w.array("enrichments")
 	for i := range shown {
-		w.item()
+		w.Comma()
 		t := shown[i]
 		t.FirstSeenHere = time.Time{} // each process has its own word; records are to be the same whoever writes them
 		w.threat(&t)
 	}
-	w.close(']')
-	w.close('}')
+	w.Close(']')
+	w.Close('}')
 }
 
 func (w *writer) threat(t *Threat) {
-	w.open('{')
+	w.Open('{')
 	w.object("indicator")
-	w.text("type", t.Type)
-	w.text("name", t.Indicator)
+	w.Text("type", t.Type)
+	w.Text("name", t.Indicator)
 	if t.Type == "ipv4-addr" || t.Type == "ipv6-addr" {
 		if addr, ok := address(t.Indicator); ok {
-			w.text("ip", addr.String())
+			w.Text("ip", addr.String())
 		}
 	}
 	if t.Port > 0 {
-		w.number("port", int64(t.Port))
+		w.Number("port", int64(t.Port))
 	}
-	w.text("provider", t.Feed)
-	w.text("confidence", confidence(t.Confidence))
-	w.text("description", t.Name)
-	w.text("reference", t.Reference)
-	w.time("first_seen", t.FirstSeen)
-	w.time("last_seen", t.LastSeen)
+	w.Text("provider", t.Feed)
+	w.Text("confidence", confidence(t.Confidence))
+	w.Text("description", t.Name)
+	w.Text("reference", t.Reference)
+	w.Time("first_seen", t.FirstSeen)
+	w.Time("last_seen", t.LastSeen)
 	if t.TLP != "" {
 		w.object("marking")
-		w.text("tlp", strings.ToUpper(t.TLP))
-		w.close('}')
+		w.Text("tlp", strings.ToUpper(t.TLP))
+		w.Close('}')
 	}
-	w.close('}')
+	w.Close('}')
 	w.object("matched")
-	w.text("atomic", t.Atomic)
-	w.text("field", t.Field)
-	w.text("type", "indicator_match_rule")
-	w.close('}')
+	w.Text("atomic", t.Atomic)
+	w.Text("field", t.Field)
+	w.Text("type", "indicator_match_rule")
+	w.Close('}')
 	w.object("feed")
-	w.text("name", t.Feed)
-	w.text("generation", t.Generation)
-	w.number("confidence", int64(t.Confidence))
-	w.text("match", t.How)
-	w.text("seen_in", string(t.SeenIn))
-	w.text("direction", string(t.Direction))
-	w.texts("tags", t.Tags)
+	w.Text("name", t.Feed)
+	w.Text("generation", t.Generation)
+	w.Number("confidence", int64(t.Confidence))
+	w.Text("match", t.How)
+	w.Text("seen_in", string(t.SeenIn))
+	w.Text("direction", string(t.Direction))
+	w.Texts("tags", t.Tags...)
 	if t.Reports > 0 {
-		w.number("reports", int64(t.Reports))
+		w.Number("reports", int64(t.Reports))
 	}
-	w.text("provenance", t.Provenance)
+	w.Text("provenance", t.Provenance)
 	w.verdict(t)
-	w.close('}')
-	w.close('}')
+	w.Close('}')
+	w.Close('}')
 }
 
 // verdict writes what the indicator is called at its owner's, when it holds, and
 // what other lists said of the same value.
 func (w *writer) verdict(t *Threat) {
-	w.text("id", t.ID)
-	w.text("event", t.Event)
-	w.texts("techniques", t.Techniques)
-	w.time("valid_from", t.ValidFrom)
-	w.time("valid_until", t.ValidUntil)
+	w.Text("id", t.ID)
+	w.Text("event", t.Event)
+	w.Texts("techniques", t.Techniques...)
+	w.Time("valid_from", t.ValidFrom)
+	w.Time("valid_until", t.ValidUntil)
 	if t.BeforeValidFrom {
-		w.truth("before_valid_from", true)
+		w.Truth("before_valid_from", true)
 	}
-	w.time("first_seen_here", t.FirstSeenHere)
-	w.time("delisted", t.Delisted)
-	w.text("suppressed_by", t.SuppressedBy)
-	w.text("downgraded_by", t.DowngradedBy)
-	w.texts("labels", t.Labels)
+	w.Time("first_seen_here", t.FirstSeenHere)
+	w.Time("delisted", t.Delisted)
+	w.Text("suppressed_by", t.SuppressedBy)
+	w.Text("downgraded_by", t.DowngradedBy)
+	w.Texts("labels", t.Labels...)
 }

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/members"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
@@ -64,13 +65,13 @@ type span struct{ from, to int }
 // appendEnrichment returns with dst the parts of it that the joins answered.
 func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) ([]byte, [2]span) {
 	var joined [2]span
-	w := writer{b: dst, limit: sh.text, pieces: e.pieces}
-	w.open('{')
-	w.text("schema", SchemaEnriched)
-	w.time("@timestamp", e.Time)
-	w.text("time_source", string(e.TimeSource))
+	w := writer{Writer: members.Writer{B: dst, Limit: sh.text}, pieces: e.pieces}
+	w.Open('{')
+	w.Text("schema", SchemaEnriched)
+	w.Time("@timestamp", e.Time)
+	w.Text("time_source", string(e.TimeSource))
 	w.eventObject(e, ingested)
-	joined[0].from = len(w.b)
+	joined[0].from = len(w.B)
 	w.hostObject(e)
 	w.link(e)
 	w.process(e, sh.ancestors)
@@ -83,33 +84,33 @@ func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) ([]byt
 	w.tls(e)
 	w.observer(e)
 	w.file(e)
-	joined[0].to = len(w.b)
+	joined[0].to = len(w.B)
 	w.threats(e, sh.threats)
 	w.related(e)
 	w.cloud(e)
-	joined[1].from = len(w.b)
+	joined[1].from = len(w.B)
 	w.gaps(e)
 	w.evidence(e, sh.evidence)
-	joined[1].to = len(w.b)
-	if w.cut {
-		w.truth("truncated", true)
+	joined[1].to = len(w.B)
+	if w.Cut {
+		w.Truth("truncated", true)
 	}
-	w.close('}')
-	return w.b, joined
+	w.Close('}')
+	return w.B, joined
 }
 
 func (w *writer) eventObject(e *Event, ingested time.Time) {
 	w.object("event")
-	w.text("id", e.ID)
-	w.number("revision", int64(e.Revision))
-	w.text("kind", ecsKind(e))
-	w.texts("category", ecsCategory(e.Kind))
-	w.texts("type", ecsType(e))
-	w.text("action", firstText(e.Text(event.Verb), e.Text(event.Syscall)))
-	w.text("dataset", dataset(e))
-	w.time("ingested", ingested)
-	w.truth("final", len(e.Gaps) == 0)
-	w.close('}')
+	w.Text("id", e.ID)
+	w.Number("revision", int64(e.Revision))
+	w.Text("kind", ecsKind(e))
+	w.Texts("category", ecsCategory(e.Kind)...)
+	w.Texts("type", ecsType(e)...)
+	w.Text("action", firstText(e.Text(event.Verb), e.Text(event.Syscall)))
+	w.Text("dataset", dataset(e))
+	w.Time("ingested", ingested)
+	w.Truth("final", len(e.Gaps) == 0)
+	w.Close('}')
 }
 
 func dataset(e *Event) string {
@@ -128,9 +129,9 @@ func (w *writer) hostObject(e *Event) {
 		return
 	}
 	w.object("host")
-	w.text("id", string(e.Host))
-	w.text("name", name)
-	w.close('}')
+	w.Text("id", string(e.Host))
+	w.Text("name", name)
+	w.Close('}')
 }
 
 // process writes the process behind the event and its ancestors; where it is
@@ -142,29 +143,29 @@ func (w *writer) process(e *Event, ancestors int) {
 		return
 	}
 	w.object("process")
-	w.processMembers(p, w.limit)
-	w.text("working_directory", p.WorkingDirectory)
+	w.processMembers(p, w.Limit)
+	w.Text("working_directory", p.WorkingDirectory)
 	w.previous(p.Previous)
 	if len(p.Ancestors) > 0 {
 		w.object("parent")
-		w.processMembers(&p.Ancestors[0], w.limit)
-		w.close('}')
+		w.processMembers(&p.Ancestors[0], w.Limit)
+		w.Close('}')
 		w.ancestry(p.Ancestors, ancestors)
 	}
-	w.close('}')
+	w.Close('}')
 }
 
 func (w *writer) ancestry(all []Process, n int) {
 	shown := all[:min(n, len(all))]
-	w.cut = w.cut || len(shown) < len(all)
+	w.Cut = w.Cut || len(shown) < len(all)
 	w.array("ancestors")
 	for i := range shown {
-		w.item()
-		w.open('{')
+		w.Comma()
+		w.Open('{')
 		w.processMembers(&shown[i], maxAncestor/2)
-		w.close('}')
+		w.Close('}')
 	}
-	w.close(']')
+	w.Close(']')
 }
 
 // processMembers writes a process with texts of at most limit bytes each. It is the
@@ -175,26 +176,27 @@ func (w *writer) processMembers(p *Process, limit int) {
 		return
 	}
 	if known := w.pieces.find(p, limit); known != nil {
-		w.b, w.fresh, w.cut = append(w.b, known.json...), false, w.cut || known.cut
+		w.Members(known.json)
+		w.Cut = w.Cut || known.cut
 		return
 	}
-	start, cut := len(w.b), w.cut
-	w.cut = false
+	start, cut := len(w.B), w.Cut
+	w.Cut = false
 	w.describe(p, limit)
-	w.pieces.add(p, limit, w.b[start:], w.cut)
-	w.cut = w.cut || cut
+	w.pieces.add(p, limit, w.B[start:], w.Cut)
+	w.Cut = w.Cut || cut
 }
 
 func (w *writer) describe(p *Process, limit int) {
-	w.text("entity_id", p.EntityID)
-	w.number("pid", p.PID)
-	w.text("name", w.clip(baseName(p.Executable), limit))
-	w.text("executable", w.clip(p.Executable, limit))
-	w.text("command_line", w.clip(p.CommandLine, limit))
-	w.time("start", p.Start)
+	w.Text("entity_id", p.EntityID)
+	w.Number("pid", p.PID)
+	w.Text("name", w.Clip(baseName(p.Executable), limit))
+	w.Text("executable", w.Clip(p.Executable, limit))
+	w.Text("command_line", w.Clip(p.CommandLine, limit))
+	w.Time("start", p.Start)
 	w.person("user", p.UserID, p.UserName)
 	if p.Inferred {
-		w.truth("inferred", true)
+		w.Truth("inferred", true)
 	}
 }
 
@@ -209,16 +211,16 @@ func (w *writer) rowProcess(e *Event) {
 		return
 	}
 	w.object("process")
-	w.number("pid", pid)
-	w.text("name", baseName(path))
-	w.text("executable", path)
-	w.text("command_line", e.Text(event.CommandLine))
+	w.Number("pid", pid)
+	w.Text("name", baseName(path))
+	w.Text("executable", path)
+	w.Text("command_line", e.Text(event.CommandLine))
 	if parent, ok := e.Int(event.ParentPID); ok && parent > 0 {
 		w.object("parent")
-		w.number("pid", parent)
-		w.close('}')
+		w.Number("pid", parent)
+		w.Close('}')
 	}
-	w.close('}')
+	w.Close('}')
 }
 
 func (w *writer) file(e *Event) {
@@ -228,16 +230,16 @@ func (w *writer) file(e *Event) {
 		return
 	}
 	w.object("file")
-	w.text("path", path)
-	w.text("name", baseName(path))
+	w.Text("path", path)
+	w.Text("name", baseName(path))
 	if md5 != "" || sha1 != "" || sha256 != "" {
 		w.object("hash")
-		w.text("md5", md5)
-		w.text("sha1", sha1)
-		w.text("sha256", sha256)
-		w.close('}')
+		w.Text("md5", md5)
+		w.Text("sha1", sha1)
+		w.Text("sha256", sha256)
+		w.Close('}')
 	}
-	w.close('}')
+	w.Close('}')
 }
 
 func (w *writer) gaps(e *Event) {
@@ -246,47 +248,47 @@ func (w *writer) gaps(e *Event) {
 	}
 	w.array("gaps")
 	for _, g := range e.Gaps {
-		w.item()
-		w.open('{')
-		w.text("question", g.Question)
-		w.text("reason", g.Reason)
-		w.close('}')
+		w.Comma()
+		w.Open('{')
+		w.Text("question", g.Question)
+		w.Text("reason", g.Reason)
+		w.Close('}')
 	}
-	w.close(']')
+	w.Close(']')
 }
 
 // evidence tells which rows made the record, where they were read and how late: from
 // the event to the append where there was one. The event's own row is the first.
 func (w *writer) evidence(e *Event, most int) {
 	shown := e.Evidence[:min(len(e.Evidence), most)]
-	w.cut = w.cut || len(shown) < len(e.Evidence)
+	w.Cut = w.Cut || len(shown) < len(e.Evidence)
 	w.array("evidence")
 	w.proof(&Evidence{Position: e.Position, Lateness: e.Lateness()})
 	for i := range shown {
 		w.proof(&shown[i])
 	}
-	w.close(']')
+	w.Close(']')
 }
 
 func (w *writer) proof(p *Evidence) {
-	w.item()
-	w.open('{')
-	w.text("for", p.For)
-	w.text("id", p.ID)
+	w.Comma()
+	w.Open('{')
+	w.Text("for", p.For)
+	w.Text("id", p.ID)
 	w.place(p.Position)
 	if p.Lateness != 0 {
-		w.number("lateness_ms", p.Lateness.Milliseconds())
+		w.Number("lateness_ms", p.Lateness.Milliseconds())
 	}
-	w.close('}')
+	w.Close('}')
 }
 
 func (w *writer) place(p Position) {
 	if p.File != "" {
-		w.text("file", p.File)
-		w.number("line", p.Line)
+		w.Text("file", p.File)
+		w.Number("line", p.Line)
 		return
 	}
-	w.text("topic", p.Topic)
-	w.number("partition", int64(p.Partition))
-	w.number("offset", p.Offset)
+	w.Text("topic", p.Topic)
+	w.Number("partition", int64(p.Partition))
+	w.Number("offset", p.Offset)
 }

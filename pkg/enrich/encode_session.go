@@ -11,13 +11,13 @@ func (w *writer) session(e *Event) {
 	if s == nil {
 		return
 	}
-	w.key("session")
+	w.Key("session")
 	w.sessionObject(s)
 }
 
 func (w *writer) sessionObject(s *Session) {
-	w.open('{')
-	w.text("how", string(s.How))
+	w.Open('{')
+	w.Text("how", string(s.How))
 	if s.How != SessionPossible {
 		w.login(&s.Login)
 	}
@@ -26,35 +26,35 @@ func (w *writer) sessionObject(s *Session) {
 	if len(s.Possible) > 0 {
 		w.array("possible")
 		for i := range s.Possible {
-			w.item()
-			w.open('{')
+			w.Comma()
+			w.Open('{')
 			w.login(&s.Possible[i])
-			w.close('}')
+			w.Close('}')
 		}
-		w.close(']')
+		w.Close(']')
 	}
-	w.close('}')
+	w.Close('}')
 }
 
 // login writes the members of a login.
 func (w *writer) login(l *Login) {
-	w.text("id", l.ID)
+	w.Text("id", l.ID)
 	if l.PID > 0 {
-		w.number("pid", l.PID)
+		w.Number("pid", l.PID)
 	}
-	w.time("start", l.Start)
-	w.text("tty", l.Terminal)
+	w.Time("start", l.Start)
+	w.Text("tty", l.Terminal)
 	w.person("user", l.UserID, l.UserName)
 	if l.Remote == "" {
 		return
 	}
 	w.object("source")
-	w.text("address", l.Remote)
+	w.Text("address", l.Remote)
 	if addr, ok := address(l.Remote); ok {
-		w.text("ip", addr.String())
+		w.Text("ip", addr.String())
 	}
 	w.location(&l.Location)
-	w.close('}')
+	w.Close('}')
 }
 
 func (w *writer) hops(hops []Hop) {
@@ -62,21 +62,21 @@ func (w *writer) hops(hops []Hop) {
 		return
 	}
 	shown := hops[max(0, len(hops)-maxHops):]
-	w.cut = w.cut || len(shown) < len(hops)
+	w.Cut = w.Cut || len(shown) < len(hops)
 	w.array("hops")
 	for i := range shown {
 		h := &shown[i]
-		w.item()
-		w.open('{')
-		w.text("entity_id", h.EntityID)
-		w.number("pid", h.PID)
-		w.text("executable", w.clip(h.Executable, maxAncestor/2))
-		w.text("command_line", w.clip(h.CommandLine, maxAncestor/2))
+		w.Comma()
+		w.Open('{')
+		w.Text("entity_id", h.EntityID)
+		w.Number("pid", h.PID)
+		w.Text("executable", w.Clip(h.Executable, maxAncestor/2))
+		w.Text("command_line", w.Clip(h.CommandLine, maxAncestor/2))
 		w.person("from", h.From, h.FromName)
 		w.person("to", h.To, h.ToName)
-		w.close('}')
+		w.Close('}')
 	}
-	w.close(']')
+	w.Close(']')
 }
 
 // person writes a user, nothing when nothing is known.
@@ -85,9 +85,9 @@ func (w *writer) person(name, id, called string) {
 		return
 	}
 	w.object(name)
-	w.text("id", id)
-	w.text("name", called)
-	w.close('}')
+	w.Text("id", id)
+	w.Text("name", called)
+	w.Close('}')
 }
 
 // user writes who did it: the row's own word, else the user of the process.
@@ -110,8 +110,8 @@ func (w *writer) container(e *Event) {
 		return
 	}
 	w.object("container")
-	w.text("id", e.Process.ContainerID)
-	w.close('}')
+	w.Text("id", e.Process.ContainerID)
+	w.Close('}')
 }
 
 // previous writes what a process ran before.
@@ -121,13 +121,13 @@ func (w *writer) previous(all []Process) {
 	}
 	w.array("previous")
 	for i := range all {
-		w.item()
-		w.open('{')
-		w.text("entity_id", all[i].EntityID)
-		w.text("executable", w.clip(all[i].Executable, maxAncestor/2))
-		w.text("command_line", w.clip(all[i].CommandLine, maxAncestor/2))
-		w.time("start", all[i].Start)
-		w.close('}')
+		w.Comma()
+		w.Open('{')
+		w.Text("entity_id", all[i].EntityID)
+		w.Text("executable", w.Clip(all[i].Executable, maxAncestor/2))
+		w.Text("command_line", w.Clip(all[i].CommandLine, maxAncestor/2))
+		w.Time("start", all[i].Start)
+		w.Close('}')
 	}
-	w.close(']')
+	w.Close(']')
 }

@@ -193,20 +193,20 @@ func (w *writer) link(e *Event) {
 		return
 	}
 	w.object("link")
-	w.text("source", l.Source)
+	w.Text("source", l.Source)
 	end := "origin"
 	if l.Responder {
 		end = "responder"
 	}
-	w.text("end", end)
+	w.Text("end", end)
 	if l.Shared {
-		w.truth("shared_address", true)
+		w.Truth("shared_address", true)
 	}
-	w.text("status", l.status())
+	w.Text("status", l.status())
 	if len(l.Sockets) > 0 {
 		w.sockets(l.Sockets[:min(len(l.Sockets), maxSockets)])
 	}
-	w.close('}')
+	w.Close('}')
 }
 
 func (l *Link) status() string {
@@ -225,16 +225,16 @@ func (w *writer) sockets(all []Socket) {
 	w.array("sockets")
 	for i := range all {
 		s := &all[i]
-		w.item()
-		w.open('{')
-		w.text("event", s.Event)
-		w.number("pid", s.PID)
-		w.text("entity_id", s.EntityID)
-		w.text("executable", w.clip(s.Executable, maxAncestor))
-		w.time("opened", s.At)
-		w.close('}')
+		w.Comma()
+		w.Open('{')
+		w.Text("event", s.Event)
+		w.Number("pid", s.PID)
+		w.Text("entity_id", s.EntityID)
+		w.Text("executable", w.Clip(s.Executable, maxAncestor))
+		w.Time("opened", s.At)
+		w.Close('}')
 	}
-	w.close(']')
+	w.Close(']')
 }
 
 // keepLink is what a pending keeps of the event's link.

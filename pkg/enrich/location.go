@@ -15,18 +15,18 @@ type Location struct {
 func (w *writer) location(l *Location) {
 	if l.Country != "" {
 		w.object("geo")
-		w.text("country_iso_code", l.Country)
-		w.close('}')
+		w.Text("country_iso_code", l.Country)
+		w.Close('}')
 	}
 	if l.ASN == 0 {
 		return
 	}
 	w.object("as")
-	w.number("number", int64(l.ASN))
+	w.Number("number", int64(l.ASN))
 	if l.Organization != "" {
 		w.object("organization")
-		w.text("name", l.Organization)
-		w.close('}')
+		w.Text("name", l.Organization)
+		w.Close('}')
 	}
-	w.close('}')
+	w.Close('}')
 }

@@ -21,11 +21,11 @@ func TestWhatIsRememberedIsWrittenAsIfItWereNot(t *testing.T) {
 				Start: time.Unix(int64(rng.IntN(3)), 0), UserID: fmt.Sprint(rng.IntN(2)), UserName: fmt.Sprint(rng.IntN(2)), Inferred: rng.IntN(2) == 0,
 			}
 			limit := []int{maxAncestor / 2, 8 << 10}[rng.IntN(2)]
-			with, without := writer{fresh: true, pieces: known}, writer{fresh: true}
+			with, without := writer{pieces: known}, writer{}
 			with.processMembers(&p, limit)
 			without.processMembers(&p, limit)
-			if string(with.b) != string(without.b) || with.cut != without.cut || with.fresh != without.fresh {
-				t.Fatalf("%s (cut %v), and without %s (cut %v)", with.b, with.cut, without.b, without.cut)
+			if string(with.B) != string(without.B) || with.Cut != without.Cut || with.Empty() != without.Empty() {
+				t.Fatalf("%s (cut %v), and without %s (cut %v)", with.B, with.Cut, without.B, without.Cut)
 			}
 		}
 	})
@@ -34,7 +34,7 @@ func TestWhatIsRememberedIsWrittenAsIfItWereNot(t *testing.T) {
 func TestOnlySoManyAreRemembered(t *testing.T) {
 	known := newPieces()
 	for i := range 10 * maxPieces {
-		w := writer{fresh: true, pieces: known}
+		w := writer{pieces: known}
 		w.processMembers(&Process{EntityID: fmt.Sprint(i)}, 100)
 	}
 	if n := len(known.young) + len(known.old); n > 2*maxPieces {

@@ -15,13 +15,13 @@ func (w *writer) names(e *Event) {
 	w.object("dns")
 	if domain != "" {
 		w.object("question")
-		w.text("name", domain)
-		w.text("type", e.Text(event.QueryType))
-		w.close('}')
+		w.Text("name", domain)
+		w.Text("type", e.Text(event.QueryType))
+		w.Close('}')
 		w.answers(e)
 	}
 	w.candidates(e.Names)
-	w.close('}')
+	w.Close('}')
 }
 
 // candidates writes the names that the other end may have.
@@ -32,18 +32,18 @@ func (w *writer) candidates(names []Name) {
 	w.array("candidates")
 	for i := range names {
 		n := &names[i]
-		w.item()
-		w.open('{')
-		w.text("name", n.Name)
-		w.text("status", string(n.Status))
-		w.text("source", string(n.Source))
+		w.Comma()
+		w.Open('{')
+		w.Text("name", n.Name)
+		w.Text("status", string(n.Status))
+		w.Text("source", string(n.Source))
 		if n.SameProcess {
-			w.truth("same_process", true)
+			w.Truth("same_process", true)
 		}
-		w.text("evidence", n.Evidence)
-		w.close('}')
+		w.Text("evidence", n.Evidence)
+		w.Close('}')
 	}
-	w.close(']')
+	w.Close(']')
 }
 
 func (w *writer) answers(e *Event) {
@@ -54,20 +54,20 @@ func (w *writer) answers(e *Event) {
 		return
 	}
 	shown := all[:min(maxAnswers, len(all))]
-	w.cut = w.cut || len(shown) < len(all)
+	w.Cut = w.Cut || len(shown) < len(all)
 	w.array("answers")
 	for i := range shown {
-		w.item()
-		w.open('{')
-		w.text("name", shown[i].Name)
-		w.text("type", shown[i].Type)
-		w.text("data", w.clip(shown[i].Data, maxAncestor))
+		w.Comma()
+		w.Open('{')
+		w.Text("name", shown[i].Name)
+		w.Text("type", shown[i].Type)
+		w.Text("data", w.Clip(shown[i].Data, maxAncestor))
 		if shown[i].TTL >= 0 {
-			w.number("ttl", int64(shown[i].TTL.Seconds()))
+			w.Number("ttl", int64(shown[i].TTL.Seconds()))
 		}
-		w.close('}')
+		w.Close('}')
 	}
-	w.close(']')
+	w.Close(']')
 }
 
 // web writes a request and what came back.
@@ -75,9 +75,9 @@ func (w *writer) web(e *Event) {
 	url, path, host := e.Text(event.URL), e.Text(event.RequestPath), e.Text(event.HTTPHost)
 	if url+path+host != "" {
 		w.object("url")
-		w.text("original", firstText(url, path))
-		w.text("domain", host)
-		w.close('}')
+		w.Text("original", firstText(url, path))
+		w.Text("domain", host)
+		w.Close('}')
 	}
 	status, answered := e.Int(event.HTTPStatus)
 	if method := e.Text(event.HTTPMethod); method != "" || answered {
@@ -85,10 +85,10 @@ func (w *writer) web(e *Event) {
 		w.one("request", "method", method)
 		if answered {
 			w.object("response")
-			w.number("status_code", status)
-			w.close('}')
+			w.Number("status_code", status)
+			w.Close('}')
 		}
-		w.close('}')
+		w.Close('}')
 	}
 	w.one("user_agent", "original", e.Text(event.UserAgent))
 }
@@ -103,19 +103,19 @@ func (w *writer) tls(e *Event) {
 	w.object("tls")
 	if client != [3]string{} {
 		w.object("client")
-		w.text("server_name", client[0])
-		w.text("ja3", client[1])
-		w.text("ja4", client[2])
-		w.close('}')
+		w.Text("server_name", client[0])
+		w.Text("ja3", client[1])
+		w.Text("ja4", client[2])
+		w.Close('}')
 	}
 	if server != [3]string{} {
 		w.object("server")
-		w.text("ja3s", server[0])
-		w.text("ja4s", server[1])
-		w.text("jarm", server[2])
-		w.close('}')
+		w.Text("ja3s", server[0])
+		w.Text("ja4s", server[1])
+		w.Text("jarm", server[2])
+		w.Close('}')
 	}
-	w.close('}')
+	w.Close('}')
 }
 
 // observer names the sensor that saw it.
@@ -127,6 +127,6 @@ func (w *writer) one(object, name, value string) {
 		return
 	}
 	w.object(object)
-	w.text(name, value)
-	w.close('}')
+	w.Text(name, value)
+	w.Close('}')
 }

@@ -2,10 +2,11 @@ package enrich
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/stackjoin/stackjoin/internal/members"
 )
 
 // Side is a record about a host that did not arrive keyed by it. Between the stages it
@@ -53,48 +54,35 @@ const maxChange = 1 << 16
 // SchemaSide is the schema of the envelope.
 const SchemaSide = "stackjoin.side/1"
 
-// envelope is a Side on the wire.
-type envelope struct {
-	Schema    string          `json:"schema"`
-	Host      Host            `json:"host"`
-	Kind      SideKind        `json:"kind"`
-	Time      time.Time       `json:"time,omitzero"`
-	Source    string          `json:"source,omitempty"`
-	From      from            `json:"from"`
-	Responder bool            `json:"responder,omitempty"`
-	Shared    bool            `json:"shared,omitempty"`
-	Change    int             `json:"change,omitempty"`
-	Withdrawn bool            `json:"withdrawn,omitempty"`
-	Value     json.RawMessage `json:"value,omitempty"`
-}
-
-// from is where the record itself was read.
-type from struct {
-	Topic     string    `json:"topic,omitempty"`
-	Partition int32     `json:"partition,omitempty"`
-	Offset    int64     `json:"offset,omitempty"`
-	File      string    `json:"file,omitempty"`
-	Line      int64     `json:"line,omitempty"`
-	Appended  time.Time `json:"appended,omitzero"`
-}
-
 // Append appends the envelope, with Value's bytes as they are. The error is for a Value
 // that is no JSON.
 func (s *Side) Append(dst []byte) ([]byte, error) {
-	if !json.Valid(s.Value) {
+	if !members.Valid(s.Value) {
 		return dst, fmt.Errorf("side record of %s: its value is no JSON", s.Position)
 	}
-	p := s.Position
-	head, err := json.Marshal(&envelope{
-		Schema: SchemaSide, Host: s.Host, Kind: s.Kind, Time: s.Time, Source: s.Source, Responder: s.Responder, Shared: s.Shared,
-		Change: s.Change, Withdrawn: s.Withdrawn,
-		From: from{p.Topic, p.Partition, p.Offset, p.File, p.Line, s.Appended},
-	})
-	if err != nil {
-		return dst, fmt.Errorf("side record of %s: %w", s.Position, err)
-	}
-	dst = append(append(dst, head[:len(head)-1]...), `,"value":`...)
-	return append(append(dst, s.Value...), '}'), nil
+	w := members.Writer{B: dst}
+	w.Open('{')
+	w.Text("schema", SchemaSide)
+	w.Text("host", string(s.Host))
+	w.Text("kind", string(s.Kind))
+	w.Moment("time", s.Time)
+	w.Text("source", s.Source)
+	w.Key("from")
+	w.Open('{')
+	w.Text("topic", s.Position.Topic)
+	w.Count("partition", int64(s.Position.Partition))
+	w.Count("offset", s.Position.Offset)
+	w.Text("file", s.Position.File)
+	w.Count("line", s.Position.Line)
+	w.Moment("appended", s.Appended)
+	w.Close('}')
+	w.Mark("responder", s.Responder)
+	w.Mark("shared", s.Shared)
+	w.Count("change", int64(s.Change))
+	w.Mark("withdrawn", s.Withdrawn)
+	w.Raw("value", s.Value)
+	w.Close('}')
+	return w.B, nil
 }
 
 // Output is the record for partition, or ByKey, of the side topic. It has the host as
@@ -119,16 +107,68 @@ var errSide = errors.New("not a side record: it has no schema, host, kind or val
 
 // ReadSide reads an envelope. What it returns has bytes of its own.
 func ReadSide(value []byte) (*Side, error) {
-	var e envelope
-	if err := json.Unmarshal(value, &e); err != nil {
+	s, schema := &Side{}, ""
+	err := members.Read(value, func(r *members.Reader, name []byte) error {
+		if string(name) == "schema" {
+			return r.Text(&schema)
+		}
+		return s.read(r, name)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("side record: %w", err)
 	}
-	if e.Schema != SchemaSide || e.Host == "" || e.Kind == "" || len(e.Value) == 0 || e.Change < 0 || e.Change > maxChange {
+	if schema != SchemaSide || s.Host == "" || s.Kind == "" || len(s.Value) == 0 || s.Change < 0 || s.Change > maxChange {
 		return nil, errSide
 	}
-	return &Side{
-		Host: e.Host, Kind: e.Kind, Time: e.Time, Value: e.Value, Source: e.Source,
-		Position: Position{e.From.Topic, e.From.Partition, e.From.Offset, e.From.File, e.From.Line}, Appended: e.From.Appended,
-		Responder: e.Responder, Shared: e.Shared, Change: e.Change, Withdrawn: e.Withdrawn,
-	}, nil
+	return s, nil
+}
+
+func (s *Side) read(r *members.Reader, name []byte) (err error) {
+	switch string(name) {
+	case "host":
+		return r.Text((*string)(&s.Host))
+	case "kind":
+		return r.Text((*string)(&s.Kind))
+	case "time":
+		return r.Moment(&s.Time)
+	case "source":
+		return r.Text(&s.Source)
+	case "from":
+		return r.Object(func(name []byte) error { return s.readFrom(r, name) })
+	case "responder":
+		return r.Truth(&s.Responder)
+	case "shared":
+		return r.Truth(&s.Shared)
+	case "change":
+		n := int64(s.Change)
+		err = r.Number(&n)
+		s.Change = int(n)
+		return err
+	case "withdrawn":
+		return r.Truth(&s.Withdrawn)
+	case "value":
+		value, err := r.Raw()
+		s.Value = bytes.Clone(value)
+		return err
+	}
+	return r.Skip()
+}
+
+// readFrom reads where the record itself was read.
+func (s *Side) readFrom(r *members.Reader, name []byte) error {
+	switch string(name) {
+	case "topic":
+		return r.Text(&s.Position.Topic)
+	case "partition":
+		return r.Small(&s.Position.Partition)
+	case "offset":
+		return r.Number(&s.Position.Offset)
+	case "file":
+		return r.Text(&s.Position.File)
+	case "line":
+		return r.Number(&s.Position.Line)
+	case "appended":
+		return r.Moment(&s.Appended)
+	}
+	return r.Skip()
 }

@@ -30,3 +30,7 @@ func (c *Cursor) Array(each func() error) error { return c.s.array(each) }
 
 // End is an error where anything but white space follows.
 func (c *Cursor) End() error { return c.s.end() }
+
+// Control tells that a string that was stepped over holds a control byte, which JSON
+// does not allow.
+func (c *Cursor) Control() bool { return c.s.control }

@@ -1,7 +1,6 @@
 package cloud
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -20,7 +19,7 @@ func CallOf(r *cloudtrail.Record, instance cloudtrail.Host) []byte {
 	if c == nil {
 		return nil
 	}
-	return encode(c)
+	return encodeMember(c)
 }
 
 // UseOf is, as JSON, what a record says of the whereabouts of an instance's key: the
@@ -30,12 +29,12 @@ func UseOf(r *cloudtrail.Record, instance cloudtrail.Host) []byte {
 	if k == nil {
 		return nil
 	}
-	return encode(k)
+	return encodeMember(k)
 }
 
 func readCall(s *enrich.Side) (*call, error) {
 	c := &call{}
-	if err := json.Unmarshal(s.Value, c); err != nil {
+	if err := decodeMember(s.Value, c); err != nil {
 		return nil, fmt.Errorf("call: %w", err)
 	}
 	if c.ID == "" || c.First.IsZero() || len(c.Records) != 1 {
@@ -47,7 +46,7 @@ func readCall(s *enrich.Side) (*call, error) {
 
 func readUse(s *enrich.Side) (*credential, error) {
 	k := &credential{}
-	if err := json.Unmarshal(s.Value, k); err != nil {
+	if err := decodeMember(s.Value, k); err != nil {
 		return nil, fmt.Errorf("use: %w", err)
 	}
 	if k.Key == "" || k.Instance == "" || k.First.IsZero() || len(k.Records) != 1 {

@@ -244,6 +244,9 @@ func (o *Operator) describe(c claim) (described enrich.Cloud, labelled []Labelle
 
 // encode writes what cannot fail to be JSON.
 func encode(v any) []byte {
+	if m, ok := v.(member); ok {
+		return encodeMember(m)
+	}
 	text, _ := json.Marshal(v)
 	return text
 }

@@ -98,7 +98,7 @@ func (h *host) load(key, value []byte) (err error) {
 		err = json.Unmarshal(value, &h.record)
 	case callKey:
 		c := &call{}
-		err = json.Unmarshal(value, c)
+		err = decodeMember(value, c)
 		h.calls = append(h.calls, c)
 	case sightingKey:
 		s := &sighting{}
@@ -114,7 +114,7 @@ func (h *host) load(key, value []byte) (err error) {
 		h.words[t.name()] = t
 	case credentialKey:
 		k := &credential{}
-		err = json.Unmarshal(value, k)
+		err = decodeMember(value, k)
 		h.credentials[k.name()] = k
 	}
 	if err != nil {

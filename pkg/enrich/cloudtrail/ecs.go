@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/members"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
 
@@ -12,49 +13,49 @@ import (
 
 // append appends the enrichment as one JSON object, within the limits of sh.
 func (a *answer) append(dst []byte, ingested time.Time, sh shapeLimit) []byte {
-	w := &writer{b: dst, limit: sh.text}
+	w := &members.Writer{B: dst, Limit: sh.text}
 	r := a.record
-	w.open('{')
-	w.text("schema", SchemaEnriched)
-	w.time("@timestamp", r.Time)
-	w.text("time_source", string(r.TimeSource))
-	w.object("event", func() { a.event(w, ingested) })
-	w.object("cloud", func() { a.cloud(w) })
-	w.object("user", func() { a.user(w) })
-	w.object("source", func() {
-		w.text("address", r.Source.Text)
-		w.text("ip", addressOf(r.Source))
+	w.Open('{')
+	w.Text("schema", SchemaEnriched)
+	w.Time("@timestamp", r.Time)
+	w.Text("time_source", string(r.TimeSource))
+	w.Object("event", func() { a.event(w, ingested) })
+	w.Object("cloud", func() { a.cloud(w) })
+	w.Object("user", func() { a.user(w) })
+	w.Object("source", func() {
+		w.Text("address", r.Source.Text)
+		w.Text("ip", addressOf(r.Source))
 		a.locationOf(w)
 	})
 	a.call(w)
 	a.threatsOf(w, sh.matches)
-	w.object("related", func() { a.related(w) })
-	w.object("aws", func() { a.aws(w) })
-	w.list("gaps", len(a.gaps), func(i int) {
-		w.text("question", a.gaps[i].Question)
-		w.text("reason", a.gaps[i].Reason)
+	w.Object("related", func() { a.related(w) })
+	w.Object("aws", func() { a.aws(w) })
+	w.List("gaps", len(a.gaps), func(i int) {
+		w.Text("question", a.gaps[i].Question)
+		w.Text("reason", a.gaps[i].Reason)
 	})
-	w.list("evidence", 1, func(int) { a.evidence(w) })
-	if w.cut {
-		w.boolean("truncated", true)
+	w.List("evidence", 1, func(int) { a.evidence(w) })
+	if w.Cut {
+		w.Truth("truncated", true)
 	}
-	w.close('}')
-	return w.b
+	w.Close('}')
+	return w.B
 }
 
-func (a *answer) event(w *writer, ingested time.Time) {
+func (a *answer) event(w *members.Writer, ingested time.Time) {
 	r := a.record
-	w.text("id", a.id)
-	w.number("revision", 0)
-	w.text("kind", "event")
-	w.texts("category", "api", categoryOf(r))
-	w.texts("type", typeOf(r))
-	w.text("outcome", outcomeOf(r))
-	w.text("provider", r.Service)
-	w.text("action", r.Name)
-	w.text("dataset", "aws.cloudtrail")
-	w.time("ingested", ingested)
-	w.boolean("final", len(a.gaps) == 0)
+	w.Text("id", a.id)
+	w.Number("revision", 0)
+	w.Text("kind", "event")
+	w.Texts("category", "api", categoryOf(r))
+	w.Texts("type", typeOf(r))
+	w.Text("outcome", outcomeOf(r))
+	w.Text("provider", r.Service)
+	w.Text("action", r.Name)
+	w.Text("dataset", "aws.cloudtrail")
+	w.Time("ingested", ingested)
+	w.Truth("final", len(a.gaps) == 0)
 }
 
 func outcomeOf(r *Record) string {
@@ -101,42 +102,42 @@ func typeOf(r *Record) string {
 	return "info"
 }
 
-func (a *answer) cloud(w *writer) {
+func (a *answer) cloud(w *members.Writer) {
 	r := a.record
-	w.text("provider", "aws")
-	w.object("account", func() { w.text("id", r.Account()) })
-	w.text("region", r.Region)
+	w.Text("provider", "aws")
+	w.Object("account", func() { w.Text("id", r.Account()) })
+	w.Text("region", r.Region)
 	if a.host.ID == "" || a.host.Proof == ProofSessionName {
 		return
 	}
 	if l := a.host.Launch; l != nil && l.Launch != nil {
-		w.text("availability_zone", l.Launch.Zone)
+		w.Text("availability_zone", l.Launch.Zone)
 	}
-	w.object("instance", func() { w.text("id", a.host.ID) })
+	w.Object("instance", func() { w.Text("id", a.host.ID) })
 }
 
-func (a *answer) user(w *writer) {
+func (a *answer) user(w *members.Writer) {
 	id := &a.record.Identity
-	w.text("id", id.PrincipalID)
-	w.text("name", id.Name())
+	w.Text("id", id.PrincipalID)
+	w.Text("name", id.Name())
 	if id.Issuer.Type == "Role" {
-		w.texts("roles", id.Issuer.UserName)
+		w.Texts("roles", id.Issuer.UserName)
 	}
 }
 
 // call writes how the call was made and answered.
-func (a *answer) call(w *writer) {
+func (a *answer) call(w *members.Writer) {
 	r := a.record
-	w.object("user_agent", func() { w.text("original", r.UserAgent) })
-	w.object("error", func() {
-		w.text("code", r.ErrorCode)
-		w.text("message", r.ErrorMessage)
+	w.Object("user_agent", func() { w.Text("original", r.UserAgent) })
+	w.Object("error", func() {
+		w.Text("code", r.ErrorCode)
+		w.Text("message", r.ErrorMessage)
 	})
-	w.object("tls", func() {
-		w.text("version", strings.TrimPrefix(r.TLS.Version, "TLSv"))
-		w.text("cipher", r.TLS.Cipher)
+	w.Object("tls", func() {
+		w.Text("version", strings.TrimPrefix(r.TLS.Version, "TLSv"))
+		w.Text("cipher", r.TLS.Cipher)
 	})
-	w.object("destination", func() { w.text("domain", r.TLS.Host) })
+	w.Object("destination", func() { w.Text("domain", r.TLS.Host) })
 }
 
 func addressOf(s Source) string {
@@ -147,53 +148,53 @@ func addressOf(s Source) string {
 }
 
 // locationOf writes where the call came from.
-func (a *answer) locationOf(w *writer) {
-	w.object("geo", func() { w.text("country_iso_code", a.location.Country) })
-	w.object("as", func() {
-		w.count("number", int64(a.location.ASN))
-		w.object("organization", func() { w.text("name", a.location.Organization) })
+func (a *answer) locationOf(w *members.Writer) {
+	w.Object("geo", func() { w.Text("country_iso_code", a.location.Country) })
+	w.Object("as", func() {
+		w.Count("number", int64(a.location.ASN))
+		w.Object("organization", func() { w.Text("name", a.location.Organization) })
 	})
 }
 
-func (a *answer) related(w *writer) {
+func (a *answer) related(w *members.Writer) {
 	id := &a.record.Identity
-	w.texts("ip", addressOf(a.record.Source))
-	w.texts("user", id.Name(), id.Issuer.UserName, a.chain.Root.Name)
+	w.Texts("ip", addressOf(a.record.Source))
+	w.Texts("user", id.Name(), id.Issuer.UserName, a.chain.Root.Name)
 	if a.host.Proof != ProofSessionName {
-		w.texts("hosts", a.host.ID)
+		w.Texts("hosts", a.host.ID)
 	}
 }
 
-func (a *answer) evidence(w *writer) {
+func (a *answer) evidence(w *members.Writer) {
 	p := &a.at
 	if p.File != "" {
-		w.text("file", p.File)
-		w.count("line", p.Line)
+		w.Text("file", p.File)
+		w.Count("line", p.Line)
 	} else {
-		w.text("topic", p.Topic)
-		w.number("partition", int64(p.Partition))
-		w.number("offset", p.Offset)
+		w.Text("topic", p.Topic)
+		w.Number("partition", int64(p.Partition))
+		w.Number("offset", p.Offset)
 	}
-	w.count("record", p.Number)
+	w.Count("record", p.Number)
 	if !p.Appended.IsZero() && !a.record.Time.IsZero() {
-		w.number("lateness_ms", p.Appended.Sub(a.record.Time).Milliseconds())
+		w.Number("lateness_ms", p.Appended.Sub(a.record.Time).Milliseconds())
 	}
 }
 
 // threatsOf writes the first n matches, as those of osquery's rows are written.
-func (a *answer) threatsOf(w *writer, n int) {
+func (a *answer) threatsOf(w *members.Writer, n int) {
 	shown := a.threats[:min(n, len(a.threats))]
-	w.cut = w.cut || len(shown) < len(a.threats)
+	w.Cut = w.Cut || len(shown) < len(a.threats)
 	if len(shown) == 0 {
 		return
 	}
-	w.object("threat", func() {
-		w.key("enrichments")
-		w.open('[')
+	w.Object("threat", func() {
+		w.Key("enrichments")
+		w.Open('[')
 		for i := range shown {
-			w.comma()
-			w.b = enrich.AppendThreat(w.b, &shown[i])
+			w.Comma()
+			w.B = enrich.AppendThreat(w.B, &shown[i])
 		}
-		w.close(']')
+		w.Close(']')
 	})
 }

@@ -199,7 +199,7 @@ const maxPaths = 32
 // appendLine appends JSON text without the line breaks between its tokens, which is
 // without all white space there; text on one line is appended as it is.
 func appendLine(dst, text []byte) []byte {
-	if !slices.Contains(text, '\n') && !slices.Contains(text, '\r') {
+	if bytes.IndexByte(text, '\n') < 0 && bytes.IndexByte(text, '\r') < 0 {
 		return append(dst, text...)
 	}
 	quoted, escaped := false, false
