@@ -31,6 +31,7 @@ type Builder struct {
 	lookups []enrich.Enricher
 	feeds   *reputation.Store // of those that look in what has passed; nil for none
 	trail   *Trail
+	places  *geo.Store // nil for none
 }
 
 // Trail is what is known of CloudTrail before the first row.
@@ -45,13 +46,18 @@ type Trail struct {
 func NewBuilder(cfg *enricherconf.Config, store *reputation.Store, places *geo.Store) *Builder {
 	b := &Builder{cfg: cfg, lenses: event.NewLenses(cfg.CustomLenses()...), lookups: []enrich.Enricher{reputation.New(store)}}
 	if places != nil {
-		b.lookups = append(b.lookups, places)
+		b.lookups, b.places = append(b.lookups, places), places
 	}
 	return b
 }
 
 // Trail has hosts joined with what CloudTrail tells of them. It is called before Build.
-func (b *Builder) Trail(t *Trail) { b.trail = t }
+func (b *Builder) Trail(t *Trail) {
+	b.trail = t
+	if b.places != nil {
+		t.Cloud.Locate = b.places.Locate
+	}
+}
 
 // LookBack has the pipelines find what was met before the feeds knew of it, where the
 // configuration does not switch that off. It is called before Build.

@@ -156,6 +156,9 @@ func (o *Operator) judge(h *host, k *credential) verdict {
 	if k.Console {
 		v.raise("A session of the console was made of it.")
 	}
+	if network := o.notAWS(k.Address); network != "" {
+		v.raise("The address is in the network of " + network + ", which is not AWS's.")
+	}
 	weighProcesses(h.words[k.name()], &v)
 	for _, bucket := range k.Buckets {
 		if l := o.cfg.Labels.Of(LabelBucket, bucket); l != nil && l.Has(Sensitive) {
@@ -172,6 +175,24 @@ func (v *verdict) because(sentence string) { v.why = append(v.why, sentence) }
 func (v *verdict) raise(sentence string) {
 	v.severity = finding.High
 	v.because(sentence)
+}
+
+// notAWS names the network that an address is in, where that is known and not AWS's: what
+// runs there is no instance.
+func (o *Operator) notAWS(address string) string {
+	a, err := netip.ParseAddr(address)
+	if o.cfg.Locate == nil || err != nil || privateAddress(address) {
+		return ""
+	}
+	l := o.cfg.Locate(a)
+	switch l.ASN {
+	case 0, 7224, 8987, 14618, 16509: // AWS announces its addresses by these
+		return ""
+	}
+	if strings.Contains(strings.ToLower(l.Organization), "amazon") {
+		return ""
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s (AS%d)", l.Organization, l.ASN))
 }
 
 func above(s finding.Severity) finding.Severity {

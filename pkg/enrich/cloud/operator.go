@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
@@ -24,6 +25,8 @@ type Config struct {
 	// a host of these names and what it is about, the last of which was at that time;
 	// empty for nobody. nil asks nobody.
 	Suppressed func(rule string, at time.Time, hosts, about []string) string
+	// Locate says in whose network an address is, where that is known. nil knows nothing.
+	Locate func(netip.Addr) enrich.Location
 	// Apart says that a host's rows come in another partition than what is told of its
 	// instance's keys, which is that of the instance's id. What processes say of calls
 	// then goes there as a side record.

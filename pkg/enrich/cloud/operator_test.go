@@ -1,10 +1,12 @@
 package cloud_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -154,6 +156,42 @@ func TestAFindingIsTakenBackWhenTheAddressTurnsOutToBeItsOwn(t *testing.T) {
 	}
 	if status, severity, _ := last(t, &out); status != "retracted" || severity != "info" {
 		t.Errorf("%s, %s; want it retracted", status, severity)
+	}
+}
+
+// Where networks are known, an address that is not AWS's is no instance's.
+func TestAKeyUsedOutsideAWSIsGraded(t *testing.T) {
+	for name, c := range map[string]struct {
+		at   enrich.Location
+		want string
+	}{
+		"another's":        {enrich.Location{ASN: 64500, Organization: "Example Hosting"}, "high"},
+		"AWS by number":    {enrich.Location{ASN: 16509}, "medium"},
+		"AWS by name":      {enrich.Location{ASN: 64501, Organization: "Amazon Data Services UK"}, "medium"},
+		"nobody's":         {enrich.Location{}, "medium"},
+		"only the country": {enrich.Location{Country: "NL"}, "medium"},
+	} {
+		o := cloud.New(cloud.Config{
+			Locate: func(a netip.Addr) enrich.Location {
+				if a != netip.MustParseAddr("192.0.2.66") {
+					t.Errorf("%s: asked of %s", name, a)
+				}
+				return c.at
+			},
+		}, state.NewMemory())
+		var out enrich.Out
+		for _, r := range []*cloudtrail.Record{
+			parsed(t, nil, "get", "first", 240), parsed(t, map[string]any{"sourceIPAddress": "192.0.2.66"}, "get", "other", 300),
+		} {
+			if err := o.OnSide(sideOf(r, "i-0317f6c6b66ae9c40"), &out); err != nil {
+				t.Fatal(err)
+			}
+		}
+		status, severity, _ := last(t, &out)
+		reason := bytes.Contains(out.Outputs[len(out.Outputs)-1].Value, []byte("in the network of Example Hosting (AS64500), which is not AWS's"))
+		if status != "open" || severity != c.want || reason != (c.want == "high") {
+			t.Errorf("%s: %s, %s, want %s: %s", name, status, severity, c.want, out.Outputs[len(out.Outputs)-1].Value)
+		}
 	}
 }
 
