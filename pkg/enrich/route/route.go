@@ -51,6 +51,7 @@ type Router struct {
 	seen  *seen
 	used  *used
 	ends  ends
+	lasts lasting
 	count map[string]int64 // since Count was last called
 
 	enricher cloudtrail.Enricher
@@ -65,7 +66,10 @@ func New(cfg Config, facts *Facts, state enrich.State) (*Router, error) {
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = DefaultMaxBytes
 	}
-	r := &Router{cfg: cfg, facts: facts, state: state, seen: newSeen(state), used: &used{state: state}, ends: ends{state: state}, count: map[string]int64{}, enricher: facts.enricher}
+	r := &Router{
+		cfg: cfg, facts: facts, state: state, seen: newSeen(state), used: &used{state: state}, ends: ends{state: state},
+		lasts: lasting{state: state, facts: facts.trail}, count: map[string]int64{}, enricher: facts.enricher,
+	}
 	if err := r.load(); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package route_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
+	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
 	"github.com/stackjoin/stackjoin/pkg/enrich/route"
 	"github.com/stackjoin/stackjoin/pkg/enrich/state"
@@ -68,13 +70,18 @@ func (w *world) learn(f *owner.Fact) {
 // take hands a record in and returns what came out, a word for each.
 func (w *world) take(topic, value string, second int) []string {
 	w.Helper()
+	return w.words(w.process(topic, value, second))
+}
+
+func (w *world) process(topic, value string, second int) *enrich.Out {
+	w.Helper()
 	w.offset++
 	var out enrich.Out
 	in := enrich.Input{Value: []byte(value), Sensor: topic == "sensor", Position: enrich.Position{Topic: topic, Offset: w.offset}, Appended: at(second)}
 	if err := w.p.Process(context.Background(), in, &out); err != nil {
 		w.Fatal(err)
 	}
-	return w.words(&out)
+	return &out
 }
 
 func (w *world) idle() []string {
@@ -303,6 +310,70 @@ func TestFactsOfWhatEndedAreDeleted(t *testing.T) {
 	w.take("cloudtrail", issueOfKey, t0+365*day)
 	w.want(w.take("cloudtrail", other("1"), t0+394*day), "cloudtrail")
 	w.want(w.take("cloudtrail", other("2"), t0+396*day), "cloudtrail", "facts deleted")
+}
+
+// What was stated about an instance is deleted 30 days after its end, whoever stated that,
+// and its end another 30 days later; what is about one that lives is not.
+func TestFactsAboutAnInstanceEndWithIt(t *testing.T) {
+	const day, lap = 24 * 3600, 6 * 3600
+	const ec2 = `{"eventID":"%s","recipientAccountId":"111122223333","eventTime":"2026-11-23T10:00:00Z","eventSource":"ec2.amazonaws.com","eventName":"%s","awsRegion":"eu-west-1",` +
+		`"userIdentity":{"type":"IAMUser","principalId":"AIDA","accountId":"111122223333"},"requestParameters":{},"responseElements":{"instancesSet":{"items":[%s]}}}`
+	const gone, living = "i-0317f6c6b66ae9c40", "i-0aaaaaaaaaaaaaaa1"
+	item := func(id string) string {
+		return `{"instanceId":"` + id + `","iamInstanceProfile":{"arn":"arn:aws:iam::111122223333:instance-profile/web"},"networkInterfaceSet":{"items":[{"networkInterfaceId":"eni-` + id + `","privateIpAddress":"10.0.0.1"}]}}`
+	}
+	t0 := int(time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC).Sub(at(0)).Seconds())
+	w := newWorld(t, route.Config{})
+	w.take("cloudtrail", fmt.Sprintf(ec2, "run", "RunInstances", item(gone)+","+item(living)), t0)
+	elsewhere := cloudtrail.Fact{Kind: cloudtrail.FactInstanceEnd, Subject: gone, Account: "111122223333", Time: at(t0 + 60)}
+	value, err := json.Marshal(&elsewhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.facts.Learn(value); err != nil { // by another partition
+		t.Fatal(err)
+	}
+	n := 0
+	deleted := func(from, to int) (all []string) {
+		for second := from; second < to; second += 60 {
+			n++
+			for _, o := range w.process("cloudtrail", fmt.Sprintf(call, fmt.Sprint(n), ""), second).Outputs {
+				if o.Stream == enrich.Facts && len(o.Value) == 0 {
+					all = append(all, string(o.Key))
+				}
+			}
+		}
+		return all
+	}
+	if all := deleted(t0+29*day, t0+29*day+lap); len(all) != 0 {
+		t.Errorf("deleted after 29 days: %q", all)
+	}
+	w.restart()
+	all := deleted(t0+31*day, t0+31*day+lap)
+	kinds := map[string]int{}
+	for _, key := range all {
+		kind, _, _ := strings.Cut(key, "/")
+		kinds[kind]++
+		if strings.Contains(key, living) {
+			t.Errorf("the living's %s is deleted", key)
+		}
+	}
+	if kinds["launch"] != 1 || kinds["profile"] != 1 || kinds["interface"]+kinds["address"] == 0 {
+		t.Errorf("deleted: %q", all)
+	}
+	if again := deleted(t0+32*day, t0+32*day+lap); len(again) != 0 {
+		t.Errorf("deleted again: %q", again)
+	}
+
+	w = newWorld(t, route.Config{}) // its own word of an end goes after the rest
+	w.take("cloudtrail", fmt.Sprintf(ec2, "run", "RunInstances", item(gone)), t0)
+	w.take("cloudtrail", fmt.Sprintf(ec2, "end", "TerminateInstances", item(gone)), t0+60)
+	if all := deleted(t0+31*day, t0+31*day+lap); len(all) == 0 || strings.HasPrefix(all[0], "instance_end") {
+		t.Errorf("deleted after 31 days: %q", all)
+	}
+	if all := deleted(t0+61*day, t0+61*day+lap); len(all) != 1 || !strings.HasPrefix(all[0], "instance_end") {
+		t.Errorf("deleted after 61 days: %q", all)
+	}
 }
 
 // The use of a key from an address is stated once a day, unless an earlier one comes,

@@ -3,6 +3,7 @@ package route
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -134,12 +135,12 @@ func (r *Router) proven(instance string, s *enrich.Side, out *enrich.Out) error 
 
 // states writes the facts that a record states, and deletes those whose time has come.
 func (r *Router) states(in *enrich.Input, record *cloudtrail.Record, out *enrich.Out) error {
-	if err := r.ends.sweep(r.now, out); err != nil {
+	if err := errors.Join(r.ends.sweep(r.now, out), r.lasts.forget(r.now, out)); err != nil {
 		return err
 	}
 	for _, f := range cloudtrail.Extract(nil, record) {
 		key := f.CompactionKey(writer)
-		if err := r.ends.note(&f, key, r.now); err != nil {
+		if err := errors.Join(r.ends.note(&f, key, r.now), r.lasts.note(&f, key)); err != nil {
 			return err
 		}
 		if err := r.fact(f, key, out); err != nil {
