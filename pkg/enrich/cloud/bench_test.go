@@ -1,36 +1,16 @@
 package cloud_test
 
 import (
-	"bytes"
-	"fmt"
 	"os"
-	"regexp"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/trailtest"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloud"
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 )
-
-// another puts other ids and addresses in the place of those of a story.
-func another(ids []string, n int) *strings.Replacer {
-	var pairs []string
-	for _, id := range ids {
-		other := fmt.Sprintf("%s%0*x", id[:min(4, len(id)-4)], max(4, len(id)-4), n)
-		if id[0] == '2' {
-			other = fmt.Sprintf("100.%d.%d.%s", n>>8&0xff, n&0xff, id[len(id)-2:])
-		}
-		pairs = append(pairs, id, other)
-	}
-	return strings.NewReplacer(pairs...)
-}
-
-// rate is that of a large estate, in records a second.
-const rate = 5000
 
 // BenchmarkRecords is all that one record of CloudTrail's costs in enricher run, but for
 // Kafka: it is read, what it states is kept, it is written enriched, and where it is of
@@ -43,33 +23,10 @@ func BenchmarkRecords(b *testing.B) {
 		b.Fatal(err)
 	}
 	facts, uses := cloudtrail.NewTable(0), cloudtrail.NewTable(0)
-	plain := []string{"get", "scope", "agent", "internal", "forged"}
-	ids := regexp.MustCompile(`i-0[0-9a-f]{16}|(ASIA|AKIA|AIDA|AROA)[A-Z0-9]{10,16}|vpc-1a2b3c4d|eipalloc-[0-9]|fleet-a|203\.0\.113\.8[01]`).FindAllString(string(text), -1)
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	var raw [][]byte
-	err = cloudtrail.Read(bytes.NewReader(text), cloudtrail.Limits{}, func(f cloudtrail.Found) error {
-		raw = append(raw, bytes.Clone(f.Record.Raw))
-		for i := 0; i < 14 && slices.Contains(plain, f.Record.EventID); i++ {
-			raw = append(raw, raw[len(raw)-1])
-		}
-		return nil
-	})
+	start := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	made, err := trailtest.Records(text, 47_000, start)
 	if err != nil {
 		b.Fatal(err)
-	}
-	start := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
-	made := make([][]byte, 500*len(raw))
-	var world *strings.Replacer
-	for i := range made { // each another record, at a rate of 5,000 a second
-		if i%len(raw) == 0 {
-			world = another(ids, i/len(raw))
-		}
-		one := raw[i%len(raw)]
-		from := bytes.Index(one, []byte(`"eventTime":"`)) + len(`"eventTime":"`)
-		one = fmt.Appendf(nil, "%s%s%s", one[:from], start.Add(time.Duration(i)*time.Second/rate).Format(time.RFC3339), one[from+len("2026-11-23T10:00:00Z"):])
-		one = bytes.Replace(one, []byte(`"eventID":"`), fmt.Appendf(nil, `"eventID":"%d-`, i), 1)
-		made[i] = []byte(world.Replace(string(one)))
 	}
 	joined := cloud.New(cloud.Config{Facts: facts, Uses: uses, Apart: true}, state.NewMemory())
 	enricher := cloudtrail.Enricher{Facts: facts}
@@ -104,7 +61,7 @@ func BenchmarkRecords(b *testing.B) {
 			out.Reset()
 		}
 	}
-	b.ReportMetric(100*rate*b.Elapsed().Seconds()/float64(b.N), "%core-at-5000/s")
+	b.ReportMetric(100*trailtest.Rate*b.Elapsed().Seconds()/float64(b.N), "%core-at-5000/s")
 }
 
 // send takes what is of an instance's credentials through the side topic.
