@@ -226,7 +226,7 @@ func (s *streamBench) sizes(ctx context.Context) (in, out, changes volume, err e
 
 // copier measures a client that copies, as CPU microseconds for each row.
 func (s *streamBench) copier(ctx context.Context, what string) (float64, error) {
-	cmd := self(ctx, "copier", s.addr, what)
+	cmd := self(ctx, "copier", s.addr, what, "bench.results")
 	return s.consumer(ctx, cmd, "copier-"+what)
 }
 
@@ -364,8 +364,8 @@ const (
 // copierChild copies the rows, in transactions, until it is told to stop. What it
 // writes for them it has in memory: with "same" what the enricher wrote for as many.
 func copierChild(ctx context.Context, args []string) error {
-	if len(args) != 2 {
-		return errors.New("broker and what to write are needed")
+	if len(args) != 3 {
+		return errors.New("broker, what to write and the topic to read are needed")
 	}
 	var outputs, changes []*kgo.Record
 	if args[1] == "same" {
@@ -377,7 +377,7 @@ func copierChild(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(args[0]), kgo.ConsumerGroup("copier-"+args[1]), kgo.ConsumeTopics("bench.results"),
+	session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(args[0]), kgo.ConsumerGroup("copier-"+args[1]), kgo.ConsumeTopics(args[2]),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
 		kgo.TransactionalID("copier-"+args[1]), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.FetchMaxBytes(copyBytes),
 		kgo.FetchMaxPartitionBytes(copyBytes/4), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))

@@ -44,25 +44,42 @@ func (b *bench) trail(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
+	stop := func() error {
 		_ = cmd.Process.Signal(os.Interrupt)
-		err = errors.Join(err, ended(cmd))
-	}()
-	pid := cmd.Process.Pid
-	if _, err := t.spent(ctx, pid, trailtest.Rate); err != nil { // warm
+		return ended(cmd)
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	groups := map[string]string{"bench": "bench.results", "bench.route": trailInput}
+	if _, err := t.spent(ctx, cmd, trailtest.Rate, groups); err != nil { // warm
 		return err
 	}
-	alone, err := t.spent(ctx, pid, 0)
+	alone, err := t.spent(ctx, cmd, 0, groups)
 	if err != nil {
 		return err
 	}
-	both, err := t.spent(ctx, pid, trailtest.Rate)
+	both, err := t.spent(ctx, cmd, trailtest.Rate, groups)
+	if err != nil {
+		return err
+	}
+	if err := stop(); err != nil {
+		return err
+	}
+	cmd = self(ctx, "copier", t.addr, "plain", trailInput)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("copier: %w", err)
+	}
+	groups = map[string]string{"copier-plain": trailInput}
+	if err := t.reached(ctx, "copier-plain", trailInput); err != nil {
+		return err
+	}
+	copied, err := t.spent(ctx, cmd, trailtest.Rate, groups)
 	if err != nil {
 		return err
 	}
 	cost := 100 * (both - alone).Seconds() / trailFor.Seconds()
 	b.table.atMost(fmt.Sprintf("CloudTrail: %d records/s beside %d rows/s", trailtest.Rate, trailRows), fmt.Sprintf("%.1f %% of a core: %.1f %% with, %.1f %% without", cost,
 		100*both.Seconds()/trailFor.Seconds(), 100*alone.Seconds()/trailFor.Seconds()), cost, barTrailCore)
+	b.table.note("  beside a client that copies the records", fmt.Sprintf("%.1f %% of a core", 100*copied.Seconds()/trailFor.Seconds()))
 	return nil
 }
 
@@ -78,7 +95,7 @@ func (t *trailBench) start(ctx context.Context) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("records of CloudTrail (run in test/bench): %w", err)
 	}
-	if t.records, err = trailtest.Records(text, 2*trailtest.Rate*int(trailFor.Seconds()), time.Now()); err != nil {
+	if t.records, err = trailtest.Records(text, 3*trailtest.Rate*int(trailFor.Seconds()), time.Now()); err != nil {
 		return nil, err //nolint:wrapcheck // it says what
 	}
 	program, err := loggertest.BuildProgram(ctx, "./cmd/enricher", filepath.Join(t.dir, "enricher"))
@@ -95,7 +112,7 @@ func (t *trailBench) start(ctx context.Context) (*exec.Cmd, error) {
 	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	if _, err := kadm.NewClient(t.client).CreateTopics(ctx, enricherPartitions, 1, nil, "bench.results", trailInput); err != nil {
+	if _, err := kadm.NewClient(t.client).CreateTopics(ctx, enricherPartitions, 1, nil, "bench.results", trailInput, copyTopic); err != nil {
 		return nil, fmt.Errorf("topics: %w", err)
 	}
 	if out, err := exec.CommandContext(ctx, program, "topics", "apply", "--config", config).CombinedOutput(); err != nil {
@@ -109,9 +126,10 @@ func (t *trailBench) start(ctx context.Context) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// spent is the CPU of the enricher's process for rows and so many records a second.
-func (t *trailBench) spent(ctx context.Context, pid, rate int) (time.Duration, error) {
-	before, err := loggertest.CPU(pid)
+// spent is the CPU of a process for rows and so many records a second, until the groups
+// have committed all of their topics.
+func (t *trailBench) spent(ctx context.Context, cmd *exec.Cmd, rate int, groups map[string]string) (time.Duration, error) {
+	before, err := loggertest.CPU(cmd.Process.Pid)
 	if err != nil {
 		return 0, err //nolint:wrapcheck // it says what
 	}
@@ -136,12 +154,12 @@ func (t *trailBench) spent(ctx context.Context, pid, rate int) (time.Duration, e
 			return 0, err
 		}
 	}
-	for group, topic := range map[string]string{"bench": "bench.results", "bench.route": trailInput} {
+	for group, topic := range groups {
 		if err := t.reached(ctx, group, topic); err != nil {
 			return 0, err
 		}
 	}
-	after, err := loggertest.CPU(pid)
+	after, err := loggertest.CPU(cmd.Process.Pid)
 	return after - before, err //nolint:wrapcheck // it says what
 }
 

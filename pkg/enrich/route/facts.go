@@ -16,6 +16,7 @@ type Facts struct {
 
 	trail, uses *cloudtrail.Table
 	enricher    cloudtrail.Enricher
+	own         *echoes // of this process
 }
 
 // NewFacts returns no facts; reputation, which may be nil, is asked about the addresses
@@ -24,7 +25,7 @@ func NewFacts(reputation cloudtrail.Reputation) *Facts {
 	trail := cloudtrail.NewTable(0)
 	return &Facts{
 		Owners: owner.NewTable(), trail: trail, uses: cloudtrail.NewTable(0),
-		enricher: cloudtrail.Enricher{Facts: trail, Reputation: reputation},
+		enricher: cloudtrail.Enricher{Facts: trail, Reputation: reputation}, own: newEchoes(),
 	}
 }
 
@@ -36,6 +37,9 @@ func (f *Facts) Label(l cloudtrail.Labels) { f.enricher.Labels = l }
 
 // Learn takes a fact as its topic has it, or the deletion of one.
 func (f *Facts) Learn(value []byte) error {
+	if f.own.came(value) {
+		return nil // known since it was stated
+	}
 	if key, err := owner.Deleted(value); err == nil && key != "" {
 		return f.Forget([]byte(key))
 	}

@@ -169,6 +169,7 @@ func (r *Router) fact(f cloudtrail.Fact, key string, out *enrich.Out) error {
 	}
 	out.Add(enrich.Output{Stream: enrich.Facts, Key: []byte(key), Value: value, ID: key, Kind: string(f.Kind), Schema: owner.SchemaFact})
 	r.facts.state(f) // the next record may rest on it
+	r.facts.own.note(value)
 	return nil
 }
 

@@ -18,8 +18,11 @@ import (
 // small: the whole of it is to be rebuilt from the changelog, and fast reads are
 // the operators' own affair.
 const (
-	memTable   = 8 << 20
-	blockCache = 2 << 20
+	memTable = 8 << 20
+	// Pebble takes its memtables, of which two may be in use, out of the cache. What is
+	// left has the filters of the files: without them in memory each look for a key that
+	// is not there reads from the disk.
+	blockCache = 2*memTable + 8<<20
 	openFiles  = 128
 	// Merging files is most of what a write costs. So it is put off: reads look
 	// into up to so many files first, whose filters spare most of them.
