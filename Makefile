@@ -49,12 +49,12 @@ chaos: ## kill -9, power cuts, brokers that go away, small quotas; SEED=n repeat
 demo: build ## one attack, from osqueryd's socket to the enriched topic; needs no service
 	$(GO) run ./examples/demo
 
-e2e: ## everything under the race detector, and against real servers: Apache Kafka (wants Java, Maven, kcat), kinesis-local and dynalite (Node.js), medallion and moto (Python)
+e2e: ## under the race detector what needs real servers: Apache Kafka (wants Java, Maven, kcat), kinesis-local and dynalite (Node.js), medallion and moto (Python)
 	@scripts/kafka.sh fetch >&2
 	@scripts/kinesis.sh fetch >&2
 	@scripts/medallion.sh fetch >&2
 	@scripts/moto.sh fetch >&2
-	@CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -tags e2e -timeout 25m ./cmd/... ./internal/... ./test/... ./... # the longest not last: others run beside it
+	@CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -tags e2e -timeout 28m -run "$$(scripts/e2e-tests.sh names)" $$(scripts/e2e-tests.sh packages)
 
 e2e-osqueryd: ## logger-ext under a real osqueryd, where one is on the PATH
 	@$(GO) test $(TESTFLAGS) -count=1 -tags osqueryd -timeout 25m ./test/osqueryd

@@ -19,6 +19,6 @@ const (
 	kinesisSeeds, localSeeds, manyRowsSeeds = 5, 2, 3
 	firehoseSeeds                           = 2
 	// Those that read kinesis-local tell so many rows each.
-	kinesisJoinSeeds, kinesisReshardSeeds, kinesisFanOutSeeds, kinesisChainSeeds = 5, 2, 1, 1
-	rowsOfKinesis, callsOfChain                                                  = 2_000, 20
+	kinesisJoinSeeds, kinesisReshardSeeds, kinesisFanOutSeeds, kinesisChainSeeds = 5, 2, 1, 5
+	rowsOfKinesis, callsOfChain                                                  = 2_000, 100
 )
