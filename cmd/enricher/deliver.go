@@ -8,6 +8,8 @@ import (
 	"maps"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis"
@@ -16,6 +18,7 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/sink/file"
 	kafkasink "github.com/stackjoin/stackjoin/pkg/sink/kafka"
 	kinesissink "github.com/stackjoin/stackjoin/pkg/sink/kinesis"
+	s3sink "github.com/stackjoin/stackjoin/pkg/sink/s3"
 )
 
 // writeTimeout bounds one attempt to deliver a batch, so that a destination that is
@@ -23,8 +26,8 @@ import (
 const writeTimeout = 30 * time.Second
 
 // delivery returns what makes a way to the outputs, for each shard one.
-func delivery(cfg *enricherconf.Config, log *slog.Logger) (func() (kinesis.Deliverer, error), error) {
-	open, err := destination(cfg, log)
+func delivery(cfg *enricherconf.Config, loaded aws.Config, log *slog.Logger) (func() (kinesis.Deliverer, error), error) {
+	open, err := destination(cfg, loaded, log)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +108,7 @@ func (p *parted) Close(ctx context.Context) error {
 }
 
 // destination returns what opens the sink that the configuration names.
-func destination(cfg *enricherconf.Config, log *slog.Logger) (func() (sink.Sink, error), error) {
+func destination(cfg *enricherconf.Config, loaded aws.Config, log *slog.Logger) (func() (sink.Sink, error), error) {
 	switch cfg.Destination() {
 	case "files":
 		shared, err := file.New(cfg.Outputs.Dir)
@@ -113,6 +116,12 @@ func destination(cfg *enricherconf.Config, log *slog.Logger) (func() (sink.Sink,
 			return nil, err
 		}
 		return func() (sink.Sink, error) { return left{shared}, nil }, nil
+	case "s3":
+		bucket, prefix, _ := cfg.Outputs.Bucket()
+		client := s3At(loaded, cfg.Outputs.Endpoint)
+		return func() (sink.Sink, error) {
+			return s3sink.New(s3sink.Config{Client: client, Bucket: bucket, Prefix: prefix}), nil
+		}, nil
 	case "kafka":
 		connection, err := cfg.Kafka.Options(log)
 		if err != nil {

@@ -47,7 +47,7 @@ func fromKinesis(ctx context.Context, p *parts) ([]stage, error) {
 		client: awskinesis.NewFromConfig(loaded, func(o *awskinesis.Options) { o.BaseEndpoint = endpoint(k.AWS.Endpoint) }),
 		leases: dynamodb.NewFromConfig(loaded, func(o *dynamodb.Options) { o.BaseEndpoint = endpoint(k.Leases.Endpoint) }),
 	}
-	if s.deliver, err = delivery(p.cfg, p.log); err != nil {
+	if s.deliver, err = delivery(p.cfg, loaded, p.log); err != nil {
 		return nil, err
 	}
 	rows, err := s.read(ctx, p.cfg.Inputs.Results[0], p.cfg.LeaseTable())
@@ -123,15 +123,19 @@ func objects(k *enricherconf.Kinesis, loaded aws.Config) journal.Objects {
 	bucket, prefix, inS3 := k.Bucket()
 	switch {
 	case inS3:
-		client := s3.NewFromConfig(loaded, func(o *s3.Options) {
-			o.BaseEndpoint = endpoint(k.JournalEndpoint)
-			o.UsePathStyle = k.JournalEndpoint != "" // other makers' S3 has no names for buckets
-		})
-		return journal.Bucket{Client: client, Name: bucket, Prefix: prefix}
+		return journal.Bucket{Client: s3At(loaded, k.JournalEndpoint), Name: bucket, Prefix: prefix}
 	case k.Journal != "":
 		return journal.Folder(k.Journal)
 	}
 	return nil
+}
+
+// s3At is the S3 at an address, AWS's own where that is empty.
+func s3At(loaded aws.Config, address string) *s3.Client {
+	return s3.NewFromConfig(loaded, func(o *s3.Options) {
+		o.BaseEndpoint = endpoint(address)
+		o.UsePathStyle = address != "" // other makers' S3 has no names for buckets
+	})
 }
 
 // workerName is this process's, for people to know it by in the table.

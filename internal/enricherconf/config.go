@@ -70,8 +70,9 @@ type Outputs struct {
 	CloudTrail     string       `yaml:"cloudtrail" default:"cloudtrail.enriched" doc:"Topic of CloudTrail's records, enriched, keyed by eventID/recipientAccountId. Written where inputs.cloudtrail names a topic."`
 	DeadLetter     string       `yaml:"deadletter" default:"osquery.deadletter" doc:"Topic of records that could not be taken."`
 	MaxRecordBytes config.Bytes `yaml:"max_record_bytes" default:"1000000" doc:"Largest record the output topics take (their max.message.bytes). Larger ones go to the dead letters."`
-	To             string       `yaml:"to" enum:"kinesis|kafka|files" doc:"Where what is read from Kinesis goes; to Kinesis when empty. What is read from Kafka goes to Kafka, in its transactions."`
-	Dir            string       `yaml:"dir" doc:"Folder for to: files. Each topic is files of a line per record, begun anew at each start."`
+	To             string       `yaml:"to" enum:"kinesis|kafka|files|s3" doc:"Where what is read from Kinesis goes; to Kinesis when empty. What is read from Kafka goes to Kafka, in its transactions."`
+	Dir            string       `yaml:"dir" doc:"Folder for to: files: each topic is files of a line per record, begun anew at each start. For to: s3 a place such as s3://bucket/prefix: what of a topic is told at once is an object of lines in gzip."`
+	Endpoint       string       `yaml:"endpoint" doc:"Address of S3 for to: s3; AWS's own when empty."`
 }
 
 // Ingest says where enricher ingest reads and writes.

@@ -52,8 +52,13 @@ func (k *Kinesis) Validate() []config.Problem {
 const minPeriod = time.Second
 
 // Bucket is where the journal is in S3; the prefix is empty or ends with a slash.
-func (k *Kinesis) Bucket() (name, prefix string, ok bool) {
-	rest, ok := strings.CutPrefix(k.Journal, "s3://")
+func (k *Kinesis) Bucket() (name, prefix string, ok bool) { return bucket(k.Journal) }
+
+// Bucket is where output goes in S3, likewise.
+func (o *Outputs) Bucket() (name, prefix string, ok bool) { return bucket(o.Dir) }
+
+func bucket(place string) (name, prefix string, ok bool) {
+	rest, ok := strings.CutPrefix(place, "s3://")
 	name, prefix, _ = strings.Cut(rest, "/")
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
 		prefix += "/"
@@ -90,7 +95,7 @@ func (c *Config) sources(topics []string) []string {
 	return streams
 }
 
-// Destination is where output goes: kafka, kinesis or files.
+// Destination is where output goes: kafka, kinesis, files or s3.
 func (c *Config) Destination() string {
 	switch {
 	case c.Outputs.To != "":
@@ -104,7 +109,11 @@ func (c *Config) Destination() string {
 func (c *Config) validateKinesis(add func(bad bool, key, format string, args ...any)) {
 	to := c.Destination()
 	add(to == "files" && c.Outputs.Dir == "", "outputs.dir", "needed with to: files")
-	add(to != "files" && c.Outputs.Dir != "", "outputs.dir", "is for to: files")
+	place, _, inS3 := c.Outputs.Bucket()
+	add(to == "s3" && place == "", "outputs.dir", "must name a bucket with to: s3, as in s3://bucket/prefix")
+	add(to == "files" && inS3, "outputs.dir", "is in S3: that is to: s3")
+	add(to != "files" && to != "s3" && c.Outputs.Dir != "", "outputs.dir", "is for to: files and to: s3")
+	add(to != "s3" && c.Outputs.Endpoint != "", "outputs.endpoint", "is for to: s3")
 	k := c.Kinesis
 	if k == nil {
 		add(c.Outputs.To != "" && c.Outputs.To != "kafka", "outputs.to", "needs kinesis: what is read from Kafka goes to Kafka")

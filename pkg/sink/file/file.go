@@ -64,7 +64,7 @@ func (s *Sink) Write(ctx context.Context, batch []sink.Record) error {
 	}
 	lines := map[string][]byte{}
 	for i := range batch {
-		lines[batch[i].Topic] = appendLine(lines[batch[i].Topic], batch[i].Value)
+		lines[batch[i].Topic] = sink.AppendLine(lines[batch[i].Topic], batch[i].Value)
 	}
 	for topic, text := range lines {
 		if err := s.write(topic, text); err != nil {
@@ -72,17 +72,6 @@ func (s *Sink) Write(ctx context.Context, batch []sink.Record) error {
 		}
 	}
 	return nil
-}
-
-func appendLine(dst, value []byte) []byte {
-	start := len(dst)
-	dst = append(dst, value...)
-	for i := start; i < len(dst); i++ {
-		if dst[i] == '\n' {
-			dst[i] = ' '
-		}
-	}
-	return append(dst, '\n')
 }
 
 // write appends whole lines to the topic's file and syncs it. A file that failed is

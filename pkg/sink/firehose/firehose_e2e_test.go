@@ -24,13 +24,15 @@ func TestConformanceOnMoto(t *testing.T) {
 	m := kinesistest.NewFirehose(t)
 	var topics atomic.Int32
 	sinktest.Run(t, sinktest.Harness{
-		Open: func(t testing.TB) sink.Sink { return named{open(t, m.Endpoint(), firehose.Config{})} },
+		Open: func(t testing.TB) sink.Sink { return sinktest.Lines{Sink: open(t, m.Endpoint(), firehose.Config{})} },
 		Topic: func(testing.TB) string {
 			name := fmt.Sprintf("rows-%d", topics.Add(1))
 			m.Create(t, name, true)
 			return name
 		},
-		Read:     func(t testing.TB, topic string) []sink.Record { return unnamed(t, topic, m.Read(topic)) },
+		Read: func(t testing.TB, topic string) []sink.Record {
+			return sinktest.ReadLines(t, topic, bytes.Join(m.Read(topic), nil))
+		},
 		Oversize: 2 << 20, Stop: m.Stop, Start: m.Start, NoHeaders: true,
 	})
 }

@@ -17,7 +17,9 @@ func TestConformanceOnFake(t *testing.T) {
 	f, front := newFake(t)
 	var topics atomic.Int32
 	sinktest.Run(t, sinktest.Harness{
-		Open: func(t testing.TB) sink.Sink { return named{open(t, front.Endpoint(), firehose.Config{})} },
+		Open: func(t testing.TB) sink.Sink {
+			return sinktest.Lines{Sink: open(t, front.Endpoint(), firehose.Config{})}
+		},
 		Topic: func(testing.TB) string {
 			name := fmt.Sprintf("rows-%d", topics.Add(1))
 			f.mu.Lock()
@@ -25,7 +27,9 @@ func TestConformanceOnFake(t *testing.T) {
 			f.streams[name] = nil
 			return name
 		},
-		Read:     func(t testing.TB, topic string) []sink.Record { return unnamed(t, topic, f.read(topic)) },
+		Read: func(t testing.TB, topic string) []sink.Record {
+			return sinktest.ReadLines(t, topic, bytes.Join(f.read(topic), nil))
+		},
 		Oversize: 2 << 20, Stop: front.Stop, Start: front.Start, NoHeaders: true,
 	})
 }

@@ -3,7 +3,6 @@ package firehose_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -153,35 +152,4 @@ func inOrder(t testing.TB, records [][]byte, hosts, n int) {
 	if got != n || len(next) != hosts {
 		t.Fatalf("%d rows of %d hosts, want %d of %d", got, len(next), n, hosts)
 	}
-}
-
-// named writes keys beside values, in base64: Firehose is not told of keys, and a line
-// holds no line end.
-type named struct{ sink.Sink }
-
-func (s named) Write(ctx context.Context, batch []sink.Record) error {
-	mine := make([]sink.Record, len(batch))
-	copy(mine, batch)
-	for i := range mine {
-		mine[i].Value = fmt.Appendf(nil, "%s %s", base64.StdEncoding.EncodeToString(mine[i].Key), base64.StdEncoding.EncodeToString(mine[i].Value))
-	}
-	return s.Sink.Write(ctx, mine)
-}
-
-// unnamed is what named wrote.
-func unnamed(t testing.TB, topic string, records [][]byte) (out []sink.Record) {
-	t.Helper()
-	for line := range bytes.Lines(bytes.Join(records, nil)) {
-		key, value, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
-		r := sink.Record{Topic: topic}
-		var err error
-		if r.Key, err = base64.StdEncoding.DecodeString(key); err == nil {
-			r.Value, err = base64.StdEncoding.DecodeString(value)
-		}
-		if err != nil {
-			t.Fatalf("line %q: %v", line, err)
-		}
-		out = append(out, r)
-	}
-	return out
 }
