@@ -416,36 +416,44 @@ func kinesisJoins(t *testing.T, n int, open func(*testing.T) *streams, meanwhile
 func (j *kinesisJoin) disturbed(rng *rand.Rand, meanwhile func()) (rows []*kgo.Record, starts int) {
 	j.t.Helper()
 	workers := []*worker{j.start(), j.start(), j.start()}
+	stop := j.trouble(workers, split(rng))
+	rows = j.tellTo(j.input, rng, func() {
+		pause(j.t.Context(), time.Duration(rng.IntN(600))*time.Millisecond)
+		meanwhile()
+	})
+	pause(j.t.Context(), 3*time.Second)
+	stop()
+	j.caughtUp(rows, j.tail.read)
+	for _, w := range workers {
+		w.stop()
+	}
+	return rows, int(j.starts.Load())
+}
+
+// trouble kills workers, ends them and stands them still past their leases, until stop is
+// called.
+func (j *kinesisJoin) trouble(workers []*worker, rng *rand.Rand) (stop func()) {
 	ctx, cancel := context.WithCancel(j.t.Context())
-	var trouble sync.WaitGroup
-	mischief := split(rng)
-	trouble.Go(func() {
-		for pause(ctx, time.Duration(500+mischief.IntN(2500))*time.Millisecond) {
-			w := workers[mischief.IntN(len(workers))]
-			switch mischief.IntN(4) {
+	var done sync.WaitGroup
+	done.Go(func() {
+		for pause(ctx, time.Duration(500+rng.IntN(2500))*time.Millisecond) {
+			w := workers[rng.IntN(len(workers))]
+			switch rng.IntN(4) {
 			case 0, 1:
 				w.signal(syscall.SIGKILL)
 			case 2:
 				w.signal(syscall.SIGTERM)
 			case 3:
 				w.signal(syscall.SIGSTOP)
-				pause(ctx, leasePeriod+time.Duration(mischief.IntN(2000))*time.Millisecond)
+				pause(ctx, leasePeriod+time.Duration(rng.IntN(2000))*time.Millisecond)
 				w.signal(syscall.SIGCONT)
 			}
 		}
 	})
-	rows = j.tellTo(j.input, rng, func() {
-		pause(ctx, time.Duration(rng.IntN(600))*time.Millisecond)
-		meanwhile()
-	})
-	pause(ctx, 3*time.Second)
-	cancel()
-	trouble.Wait()
-	j.caughtUp(rows, j.tail.read)
-	for _, w := range workers {
-		w.stop()
+	return func() {
+		cancel()
+		done.Wait()
 	}
-	return rows, int(j.starts.Load())
 }
 
 // The whole way: logger-ext's rows to a stream, and from there through the enricher,

@@ -21,5 +21,6 @@ const (
 	firehoseSeeds                           = 20
 	// Those that read kinesis-local tell so many rows each.
 	kinesisJoinSeeds, kinesisReshardSeeds, kinesisFanOutSeeds, kinesisChainSeeds = 100, 100, 20, 100
+	kinesisRouteSeeds                                                            = 50
 	rowsOfKinesis, callsOfChain                                                  = 10_000, 100
 )

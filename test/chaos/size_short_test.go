@@ -20,5 +20,6 @@ const (
 	firehoseSeeds                           = 2
 	// Those that read kinesis-local tell so many rows each.
 	kinesisJoinSeeds, kinesisReshardSeeds, kinesisFanOutSeeds, kinesisChainSeeds = 5, 2, 1, 5
+	kinesisRouteSeeds                                                            = 2
 	rowsOfKinesis, callsOfChain                                                  = 2_000, 100
 )

@@ -229,11 +229,17 @@ func (s *session) adopt(ctx context.Context, parent *lease.Lease) (lostBefore en
 	if lostBefore, err = enrich.ReadPartial(store.State(pipelineState)); err != nil {
 		return lostBefore, err
 	}
-	return lostBefore, s.copyShare(store)
+	start, err := kpl.ParseHash(parent.StartingHash)
+	if err != nil {
+		return lostBefore, fmt.Errorf("lease of %s: %w", parent.Key, err)
+	}
+	return lostBefore, s.copyShare(store, s.hashes.Contains(start))
 }
 
-// copyShare copies what belongs to hosts whose partition key lies in this shard.
-func (s *session) copyShare(from *state.Store) error {
+// copyShare copies what belongs to hosts whose partition key lies in this shard. What is
+// of no host, such as records that wait for theirs, goes to the heir: of two children that
+// is the one that begins where the parent did.
+func (s *session) copyShare(from *state.Store, heir bool) error {
 	const atOnce = 1000
 	ours, share := map[enrich.Host]bool{}, make([]state.Change, 0, atOnce)
 	put := func() error {
@@ -242,11 +248,14 @@ func (s *session) copyShare(from *state.Store) error {
 		return err
 	}
 	err := from.All(func(key, value []byte) error {
-		_, host, _, err := state.ParseKey(key)
-		if err != nil || host == "" {
-			return err // what is of a shard as a whole ends with it
+		operator, host, _, err := state.ParseKey(key)
+		if err != nil {
+			return err
 		}
 		mine, known := ours[host]
+		if host == "" {
+			mine, known = heir && operator != "" && operator != pipelineState, true // the engine has no name
+		}
 		if !known {
 			place, err := from.Key(host)
 			if err != nil {
