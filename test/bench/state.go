@@ -129,7 +129,9 @@ func changelogChild(ctx context.Context, args []string) error {
 		if err != nil {
 			return 0, fmt.Errorf("state: %w", err)
 		}
-		return 0, errors.Join(readChangelog(ctx, client, store.Restore), store.Close())
+		bulk := store.Bulk()
+		err = readChangelog(ctx, client, bulk.Add)
+		return 0, errors.Join(err, bulk.Close(), store.Close())
 	})
 }
 

@@ -48,11 +48,11 @@ func FuzzParseKey(f *testing.F) {
 }
 
 func FuzzParseMeta(f *testing.F) {
-	f.Add(appendMeta(nil, of, 7, start))
+	f.Add(metaOf(of, 7, start))
 	f.Add([]byte{metaVersion})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		of, position, written, err := parseMeta(b)
-		if err == nil && !bytes.Equal(appendMeta(nil, of, position, written), b) {
+		if err == nil && !bytes.Equal(metaOf(of, position, written), b) {
 			t.Errorf("%x was read as %v %d %v, which is another", b, of, position, written)
 		}
 	})

@@ -87,7 +87,8 @@ func (s *Store) load() (err error) {
 	}()
 	s.broken.Store(false)
 	s.recent = newRecent()
-	if s.db, err = pebble.Open(s.files.path(), s.options()); err != nil {
+	s.made = s.options()
+	if s.db, err = pebble.Open(s.files.path(), s.made); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	if err := s.check(); err != nil {
@@ -194,9 +195,9 @@ const metaKey = 0
 
 const metaVersion = 1
 
-// appendMeta encodes: version, topic id, partition, position, Unix time, topic.
-func appendMeta(dst []byte, of Changelog, position int64, now time.Time) []byte {
-	dst = append(append(dst, metaVersion), of.ID[:]...)
+// metaOf encodes: version, topic id, partition, position, Unix time, topic.
+func metaOf(of Changelog, position int64, now time.Time) []byte {
+	dst := append([]byte{metaVersion}, of.ID[:]...)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(of.Partition))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(position))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(now.Unix()))

@@ -36,6 +36,7 @@ type Change struct {
 type Store struct {
 	db      *pebble.DB
 	files   *files
+	made    *pebble.Options // that db was opened with
 	of      Changelog
 	formats formats
 
@@ -159,6 +160,14 @@ func (s *Store) Discard() {
 // and next as the position after them. No State may be used before the last.
 // Its error is ErrFormat for records of a newer format.
 func (s *Store) Restore(records []Change, next int64) error {
+	if err := s.readable(records); err != nil {
+		return err
+	}
+	return s.apply(records, next)
+}
+
+// readable refuses records that this version does not understand.
+func (s *Store) readable(records []Change) error {
 	for _, r := range records {
 		if err := checkKey(r.Key); err != nil {
 			return fmt.Errorf("changelog %s/%d: %w", s.of.Topic, s.of.Partition, err)
@@ -170,7 +179,7 @@ func (s *Store) Restore(records []Change, next int64) error {
 			return fmt.Errorf("changelog %s/%d: %w", s.of.Topic, s.of.Partition, err)
 		}
 	}
-	return s.apply(records, next)
+	return nil
 }
 
 // apply writes records and position in one batch: after a kill the local store
@@ -189,7 +198,7 @@ func (s *Store) apply(records []Change, position int64) error {
 			return s.failed("write", errors.Join(err, batch.Close()))
 		}
 	}
-	err := batch.Set([]byte{metaKey}, appendMeta(nil, s.of, position, s.files.now()), nil)
+	err := batch.Set([]byte{metaKey}, metaOf(s.of, position, s.files.now()), nil)
 	if err == nil {
 		err = batch.Commit(pebble.NoSync)
 	}

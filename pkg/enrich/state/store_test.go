@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"testing"
@@ -48,6 +49,71 @@ func TestAKilledStoreIsAnOlderCopy(t *testing.T) {
 	b, _ := s.State("b").Get("h", []byte("n"))
 	if want := fmt.Sprint(at/2 - 1); string(a) != want || string(b) != want {
 		t.Errorf("at %d it holds %q and %q, want %s", at, a, b, want)
+	}
+}
+
+// A restore that a kill ends, or that is of keys that were there before, leaves the
+// changelog up to a place, and goes on from there.
+func TestAKilledRestoreGoesOn(t *testing.T) {
+	var log changelog
+	want, at := map[string]string{}, map[int]map[string]string{}
+	for n := range 4000 {
+		at[n] = maps.Clone(want)
+		key := fmt.Sprint("key-", n*n%701)
+		change := Change{Key: AppendKey(nil, "op", "h", []byte(key))}
+		if n%5 == 4 {
+			delete(want, key)
+		} else {
+			change.Value = append([]byte{Format}, fmt.Sprint("value ", n)...)
+			want[key] = fmt.Sprint("value ", n)
+		}
+		log = append(log, change)
+	}
+	at[len(log)] = want
+	holds := func(s *Store) {
+		t.Helper()
+		got := map[string]string{}
+		if err := s.State("op").Scan("h", nil, func(key, value []byte) error { got[string(key)] = string(value); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(got, at[int(s.Position())]) {
+			t.Errorf("at %d it holds %d keys, want %d", s.Position(), len(got), len(at[int(s.Position())]))
+		}
+	}
+	dir := t.TempDir()
+	s := opened(t, dir)
+	log.bulk(t, s, 1500)
+	holds(s)
+	for i, until := range []int{1501, 2900, len(log)} {
+		log.bulk(t, s, until)
+		mine := t.TempDir()
+		if err := os.CopyFS(mine, os.DirFS(dir)); err != nil { // what the disk holds at a kill
+			t.Fatal(err)
+		}
+		killed := opened(t, mine)
+		if p := killed.Position(); p == 0 || i > 0 && p <= 1501 {
+			t.Errorf("killed at %d, it is at %d: nothing was kept", until, p)
+		}
+		holds(killed)
+		log.restore(t, killed)
+		holds(killed)
+		if err := killed.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds(s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A bulk refuses what it does not understand, as Restore does, and nothing of it is kept.
+func TestABulkRefusesANewerFormat(t *testing.T) {
+	s := opened(t, t.TempDir())
+	defer s.Close()
+	newer := Change{AppendKey(nil, "op", "h", []byte("k")), []byte{Format + 1, 'x'}}
+	if err := s.Bulk().Add([]Change{newer}, 1); !errors.Is(err, ErrFormat) || s.Position() != 0 {
+		t.Errorf("%v, at %d", err, s.Position())
 	}
 }
 

@@ -158,6 +158,7 @@ func (s *KafkaSession) replay(ctx context.Context, store *state.Store, id int32,
 		return fmt.Errorf("restore: %w", err)
 	}
 	defer client.Close()
+	bulk := store.Bulk()
 	var changes []state.Change
 	for next < end {
 		fetches := client.PollFetches(ctx)
@@ -172,12 +173,15 @@ func (s *KafkaSession) replay(ctx context.Context, store *state.Store, id int32,
 				progress.status.RestoredBytes += int64(len(r.Key) + len(r.Value))
 			}
 		})
-		if err := store.Restore(changes, next); errors.Is(err, state.ErrFormat) {
+		if err := bulk.Add(changes, next); errors.Is(err, state.ErrFormat) {
 			return &FatalError{err}
 		} else if err != nil {
 			return err
 		}
 		progress.step(len(changes), end-next)
+	}
+	if err := bulk.Close(); err != nil {
+		return err
 	}
 	progress.end()
 	return nil
