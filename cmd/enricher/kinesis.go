@@ -34,8 +34,7 @@ type shards struct {
 	worker  string
 }
 
-// fromKinesis reads streams: rows, and what does not come keyed by its host. Nothing looks
-// back there: a range of a shard cannot be read again by the number of its records.
+// fromKinesis reads streams: rows, and what does not come keyed by its host.
 func fromKinesis(ctx context.Context, p *parts) ([]stage, error) {
 	k := p.cfg.Kinesis
 	loaded, err := loadAWS(ctx, k.AWS)
@@ -58,9 +57,7 @@ func fromKinesis(ctx context.Context, p *parts) ([]stage, error) {
 	if rows.Journal == nil {
 		p.log.Warn("kinesis.journal is not set: a shard that changes hands is joined with nothing known of its hosts")
 	}
-	if p.cfg.Retro.Window > 0 && len(p.cfg.Feeds) > 0 {
-		p.log.Warn("what feeds learn is not looked for in what has passed: shards are not read again (docs/kinesis.md); retro.window holds for indicators that left their lists alone")
-	}
+	p.builder.LookBack(p.store)
 	join := func(ctx context.Context) error { kinesis.Run(ctx, rows, p.job()); return nil }
 	if len(p.cfg.Inputs.Routed()) == 0 {
 		return []stage{join}, nil
@@ -78,7 +75,7 @@ func (s *shards) read(ctx context.Context, topic, table string) (kinesis.Config,
 	c := kinesis.Config{
 		Client: s.client, Stream: k.Stream(topic), Leases: &lease.Table{Client: s.leases, Name: table},
 		Worker: s.worker, Period: k.Leases.Period.Std(), Start: lease.TrimHorizon, Poll: k.Poll.Std(), Linger: k.Commit.Std(),
-		Journal: objects(k, s.loaded), Memory: cfg.Joins.ProcessLive.Std(), StateFormat: cfg.State.Format,
+		Journal: objects(k, s.loaded), Memory: cfg.Joins.ProcessLive.Std(), StateFormat: cfg.State.Format, LookBack: cfg.Retro.Window.Std(),
 		Deliver: s.deliver, MaxRecordBytes: int(cfg.Outputs.MaxRecordBytes), Log: s.log,
 	}
 	if k.FanOut {

@@ -24,6 +24,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/kinesistest"
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloud"
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
+	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
 	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis"
 	"github.com/stackjoin/stackjoin/pkg/kpl"
 	"github.com/stackjoin/stackjoin/schemas/schematest"
@@ -305,5 +306,80 @@ func TestSensorsAndRowsOfOthersOnKinesis(t *testing.T) {
 		if e.Host.ID != ja3 || e.Process.Executable != "/usr/bin/"+ja3 || e.Link.Status != "attributed" {
 			t.Errorf("%s: %+v %+v", ja3, e, e.Link)
 		}
+	}
+}
+
+// What a feed learns of later is found in shards that are read again, inside of Kinesis
+// records that hold several rows too: rows of hosts, what a sensor saw of ends that are no
+// host's, and API calls. Once, over a restart in which the feed learns more.
+func TestWhatFeedsLearnIsLookedForInShards(t *testing.T) {
+	s := newShardSite(t, "")
+	list, told := filepath.Join(t.TempDir(), "list.txt"), time.Now().Add(-time.Hour)
+	learns := func(all ...string) {
+		told = told.Add(time.Minute)
+		says(t, list, told, all...)
+	}
+	learns()
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.config = write(t, "enricher.yaml", string(text)+"state: {dir: "+t.TempDir()+"}\nfeeds: [{name: list, path: "+list+", confidence: 90, max_shrink: 100}]\n")
+	stop := s.enricher()
+	const hosts = 8
+	for i := range hosts {
+		var rows strings.Builder
+		for n := range 5 { // of each host only the fourth socket's other end is listed
+			name := fmt.Sprint("host", i)
+			rows.WriteString(row(name, "process_events", n, fmt.Sprintf(`"pid":"%d","parent":"0","path":"/usr/bin/p%d","cmdline":"x","syscall":"execve","auid":"0"`, 100+n, n)) + "\n")
+			rows.WriteString(row(name, "socket_events", n, fmt.Sprintf(`"action":"connect","pid":"%d","path":"","remote_address":"45.0.%d.%d","remote_port":"443"`, 100+n, n, i)) + "\n")
+		}
+		s.put("rows", fmt.Sprint("key", i), rows.String())
+	}
+	s.put("zeek", "a", fmt.Sprintf(`{"_path":"conn","ts":%d.5,"uid":"C-1","id.orig_h":"10.7.0.1","id.orig_p":4000,"id.resp_h":"45.0.9.9","id.resp_p":443,"proto":"tcp","conn_state":"SF"}`, hour))
+	s.put("trail", "a", strings.Replace(fmt.Sprintf(apiCall, "one"), "10.0.0.1", "45.0.9.7", 1))
+	s.await("told", func() []string { return s.read("told") }, func(all []string) bool { return len(all) == hosts*10+1 })
+	s.await("calls", func() []string { return s.read("calls") }, func(all []string) bool { return len(all) == 1 })
+	findings := func() []string { return s.read("findings") }
+	wants := func(n int) map[string]afterwards {
+		t.Helper()
+		all := map[string]afterwards{}
+		for _, text := range s.await("findings", findings, func(all []string) bool { return len(all) >= n }) {
+			schematest.Validate(t, finding.Schema, []byte(text))
+			var f afterwards
+			if err := json.Unmarshal([]byte(text), &f); err != nil {
+				t.Fatal(err)
+			}
+			key := f.Host.ID + " " + f.Threat.Enrichments[0].Matched.Atomic
+			if _, twice := all[key]; twice || f.Finding.Count != 1 || !f.Finding.Retro || len(f.Evidence) != 1 {
+				t.Errorf("%s: %s", key, text)
+			}
+			all[key] = f
+		}
+		if len(all) != n {
+			t.Errorf("%d findings, want %d", len(all), n)
+		}
+		return all
+	}
+	listed := []string{"45.0.9.9", "45.0.9.7"}
+	for i := range hosts {
+		listed = append(listed, fmt.Sprint("45.0.3.", i))
+	}
+	learns(listed...)
+	all := wants(hosts + 2)
+	for i := range hosts {
+		key := fmt.Sprintf("host%d 45.0.3.%d", i, i)
+		if f := all[key]; f.Evidence[0].Topic != "rows" || !strings.Contains(f.Message, "p3") {
+			t.Errorf("%s: %+v", key, f)
+		}
+	}
+	if all[" 45.0.9.9"].Evidence[0].Topic != "zeek" || all[" 45.0.9.7"].Evidence[0].ID != "one/111122223333" {
+		t.Errorf("%+v", all)
+	}
+	stop()
+	learns(append(listed, "45.0.1.5")...) // while nothing runs
+	s.enricher()
+	if all = wants(hosts + 3); all["host5 45.0.1.5"].Message == "" {
+		t.Errorf("%+v", all)
 	}
 }

@@ -32,15 +32,20 @@ func newLearning(t *testing.T) *learning {
 	return l
 }
 
-// says has the list name addresses, beside one that nothing meets.
+// says has the list name addresses.
 func (l *learning) says(all ...string) {
-	l.t.Helper()
-	if err := os.WriteFile(l.list, []byte("46.0.0.1\n"+strings.Join(all, "\n")+"\n"), 0o600); err != nil {
-		l.t.Fatal(err)
-	}
 	l.told = l.told.Add(time.Minute)
-	if err := os.Chtimes(l.list, l.told, l.told); err != nil {
-		l.t.Fatal(err)
+	says(l.t, l.list, l.told, all...)
+}
+
+// says has a list name addresses, beside one that nothing meets.
+func says(t *testing.T, list string, at time.Time, all ...string) {
+	t.Helper()
+	if err := os.WriteFile(list, []byte("46.0.0.1\n"+strings.Join(all, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(list, at, at); err != nil {
+		t.Fatal(err)
 	}
 }
 

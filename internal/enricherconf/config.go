@@ -110,7 +110,7 @@ type Joins struct {
 
 // Retro says how far back what feeds learn is looked for.
 type Retro struct {
-	Window config.Duration `yaml:"window" default:"24h" doc:"How long, by when rows were appended, what a feed learns later is still looked for in them: the rows that may have met it are read again from the inputs, which have to keep them for as long. An indicator that a feed no longer lists matches events from before it left for as long, too. 0s does neither. On Kinesis nothing is read again, and only the second holds."`
+	Window config.Duration `yaml:"window" default:"24h" doc:"How long, by when rows were appended, what a feed learns later is still looked for in them: the rows that may have met it are read again from the inputs, which have to keep them for as long. An indicator that a feed no longer lists matches events from before it left for as long, too. 0s does neither."`
 }
 
 // Telemetry says what is expected of the hosts that send.

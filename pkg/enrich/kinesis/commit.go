@@ -3,6 +3,7 @@ package kinesis
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis/lease"
@@ -36,6 +37,9 @@ func (s *session) Commit(ctx context.Context, outputs []enrich.Output) error {
 
 func (s *session) commit(ctx context.Context, outputs []enrich.Output) error {
 	to := s.progress()
+	if err := s.notePlace(to, time.Now()); err != nil {
+		return err
+	}
 	changes := s.store.Changes()
 	if s.journal == nil {
 		if err := s.out.Deliver(ctx, outputs); err != nil {

@@ -52,6 +52,8 @@ type Config struct {
 	Journal journal.Objects
 	// Memory is how long a state that was lost may have mattered.
 	Memory time.Duration
+	// LookBack is how long records may have to be read again after they were read.
+	LookBack time.Duration
 	// StateFormat is the format to write state in, 0 for the newest.
 	StateFormat int
 	// Deliver makes what output goes through, one for each shard.

@@ -55,6 +55,9 @@ func open(ctx context.Context, cfg *Config, h *lease.Held) (s *session, err erro
 	if err = s.restore(ctx); err != nil {
 		return s, err
 	}
+	if err = s.loadPlaces(); err != nil {
+		return s, err
+	}
 	s.sent = true
 	s.read()
 	return s, nil
@@ -236,6 +239,17 @@ func (s *session) adopt(ctx context.Context, parent *lease.Lease) (lostBefore en
 	return lostBefore, s.copyShare(store, s.hashes.Contains(start))
 }
 
+// ofShard tells operators whose state of no host says something of the records of one
+// shard, and ends with it: the engine, the pipeline, where records are, and what of them
+// feeds may learn of.
+func ofShard(operator string) bool {
+	switch operator {
+	case "", pipelineState, placesState, "retro":
+		return true
+	}
+	return false
+}
+
 // copyShare copies what belongs to hosts whose partition key lies in this shard. What is
 // of no host, such as records that wait for theirs, goes to the heir: of two children that
 // is the one that begins where the parent did.
@@ -254,7 +268,7 @@ func (s *session) copyShare(from *state.Store, heir bool) error {
 		}
 		mine, known := ours[host]
 		if host == "" {
-			mine, known = heir && operator != "" && operator != pipelineState, true // the engine has no name
+			mine, known = heir && !ofShard(operator), true
 		}
 		if !known {
 			place, err := from.Key(host)

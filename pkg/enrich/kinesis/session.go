@@ -39,6 +39,7 @@ type session struct {
 	log     *slog.Logger
 	store   *state.Store
 	journal *journal.Journal // nil when state is not kept
+	places  *places
 	out     Deliverer
 
 	reading sync.WaitGroup
@@ -63,13 +64,18 @@ type session struct {
 // read starts the reader, which close waits for.
 func (s *session) read() {
 	ctx, cancel := context.WithCancel(context.Background())
-	s.stop, s.pages = cancel, make(chan page)
-	r := &reader{
-		client: s.cfg.Client, fanOut: s.cfg.FanOut, stream: s.cfg.Stream, shard: s.held.Key, idle: s.cfg.Poll, pages: s.pages, log: s.log,
-		unpack: Unpacker{Source: s.cfg.Stream + "/" + s.held.Key, Hashes: s.hashes},
-	}
+	r := s.newReader(s.cfg.FanOut)
+	s.stop, s.pages = cancel, r.pages
 	from := s.held.Checkpoint
 	s.reading.Go(func() { r.run(ctx, from) })
+}
+
+// newReader returns one of the shard; nil asks for records.
+func (s *session) newReader(pushed *FanOut) *reader {
+	return &reader{
+		client: s.cfg.Client, fanOut: pushed, stream: s.cfg.Stream, shard: s.held.Key, idle: s.cfg.Poll, pages: make(chan page), log: s.log,
+		unpack: Unpacker{Source: s.cfg.Stream + "/" + s.held.Key, Hashes: s.hashes},
+	}
 }
 
 // close ends the reader and frees what the session holds. Nothing is written.
@@ -117,11 +123,6 @@ func (s *session) Reading(_ stream.Partition, key []byte) { s.store.Reading(key)
 
 // Reread shows nothing: the pipelines of Kinesis keep what they need in their state.
 func (s *session) Reread(context.Context, stream.Partition, string, int64, func(enrich.Input) error) error {
-	return nil
-}
-
-// Again shows nothing: its pipelines look for nothing in what has passed.
-func (s *session) Again(context.Context, stream.Partition, enrich.Range, func(enrich.Input) error) error {
 	return nil
 }
 
@@ -201,9 +202,7 @@ func (s *session) full() bool {
 // takeIn appends a page to the queue.
 func (s *session) takeIn(p *page) {
 	for _, r := range p.records {
-		r.Input.Sensor = s.cfg.Sensor
-		r.Input.Side = s.cfg.Sides && r.Input.Broken == nil && enrich.IsSide(r.Input.Value)
-		r.Input.Position = enrich.Position{Topic: s.cfg.Stream, Partition: s.part.ID, Offset: s.offset + int64(len(s.queue))}
+		r.Input = s.placed(r.Input, s.offset+int64(len(s.queue)))
 		s.queue = append(s.queue, r)
 	}
 	if p.ended {
@@ -212,6 +211,14 @@ func (s *session) takeIn(p *page) {
 	if s.cfg.Monitor != nil {
 		s.cfg.Monitor.Partition(stream.PartitionStatus{ID: s.part.ID, Lag: int64(len(s.queue)), StateBytes: s.store.Bytes()})
 	}
+}
+
+// placed is a record as a pipeline takes it: by what it is, and with its offset.
+func (s *session) placed(in enrich.Input, offset int64) enrich.Input {
+	in.Sensor = s.cfg.Sensor
+	in.Side = s.cfg.Sides && in.Broken == nil && enrich.IsSide(in.Value)
+	in.Position = enrich.Position{Topic: s.cfg.Stream, Partition: s.part.ID, Offset: offset}
+	return in
 }
 
 // hand moves the next records into the batch: up to one under suspicion, or that one
