@@ -35,17 +35,11 @@ const (
 // indicators, beside a client that copies: in transactions of the same size, as many
 // records and bytes as the enricher wrote, its state among them.
 func (b *bench) enricher(ctx context.Context) (err error) {
-	br, err := startBroker(ctx)
+	s, stop, err := b.stream(ctx)
 	if err != nil {
 		return err
 	}
-	defer br.stop()
-	client, err := kgo.NewClient(kgo.SeedBrokers(br.addr), kgo.ProducerBatchCompression(kgo.ZstdCompression()))
-	if err != nil {
-		return fmt.Errorf("kafka: %w", err)
-	}
-	defer client.Close()
-	s := &streamBench{bench: b, addr: br.addr, client: client, rows: newEndpoints(60)}
+	defer stop()
 	if err := s.createTopics(ctx); err != nil {
 		return err
 	}
@@ -70,6 +64,24 @@ func (b *bench) enricher(ctx context.Context) (err error) {
 	b.table.note("  output, state / input bytes; records a row", fmt.Sprintf("%.2fx, %.2fx; %.2f, %.2f", out.per(in.bytes), changes.per(in.bytes),
 		float64(out.records)/float64(in.records), float64(changes.records)/float64(in.records)))
 	return nil
+}
+
+// stream starts a broker for rows, which stop ends.
+func (b *bench) stream(ctx context.Context) (s *streamBench, stop func(), err error) {
+	br, err := startBroker(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(br.addr), kgo.ProducerBatchCompression(kgo.ZstdCompression()))
+	if err != nil {
+		br.stop()
+		return nil, nil, fmt.Errorf("kafka: %w", err)
+	}
+	stop = func() {
+		client.Close()
+		br.stop()
+	}
+	return &streamBench{bench: b, addr: br.addr, client: client, rows: newEndpoints(60)}, stop, nil
 }
 
 // streamBench is a broker with rows in it.

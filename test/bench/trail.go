@@ -29,17 +29,12 @@ const (
 // trail measures what 5,000 records of CloudTrail a second cost the enricher beside a
 // stream of rows: the CPU that it spends more than on the rows alone, in as much time.
 func (b *bench) trail(ctx context.Context) (err error) {
-	br, err := startBroker(ctx)
+	s, stopStream, err := b.stream(ctx)
 	if err != nil {
 		return err
 	}
-	defer br.stop()
-	client, err := kgo.NewClient(kgo.SeedBrokers(br.addr), kgo.ProducerBatchCompression(kgo.ZstdCompression()))
-	if err != nil {
-		return fmt.Errorf("kafka: %w", err)
-	}
-	defer client.Close()
-	t := &trailBench{streamBench{bench: b, addr: br.addr, client: client, rows: newEndpoints(60)}, nil}
+	defer stopStream()
+	t := &trailBench{*s, nil}
 	cmd, err := t.start(ctx)
 	if err != nil {
 		return err
