@@ -60,6 +60,8 @@ type Pipeline struct {
 	lookups   []Enricher
 	clocks    clocks
 	waits     *waits // nil when every event is told once, at once
+	owned     Owned  // nil where nobody asks
+	beside    bool   // the record in work did not come keyed by its host
 	stats     Stats
 	router    Router                  // nil without one
 	learnFact func(fact []byte) error // nil where other stages take facts
@@ -98,6 +100,7 @@ func NewPipeline(lenses *event.Lenses, operators []Operator, lookups []Enricher)
 // hosts' clocks, goes to state. It is called before Process.
 func (p *Pipeline) Wait(cfg Waiting, state State) {
 	p.waits, p.clocks = newWaits(cfg, state), newClocks(state)
+	p.owned, _ = state.(Owned)
 }
 
 // Guard sets who sees each row first. It is called before Process.
@@ -111,6 +114,7 @@ func (p *Pipeline) Guard(g Guard) {
 // in again.
 func (p *Pipeline) Process(ctx context.Context, in Input, out *Out) error {
 	p.stats.Records++
+	p.beside = in.Side || in.Sensor || p.router != nil
 	if p.waits != nil {
 		p.waits.arrivals(in.Position.Topic).next = in.Position.Offset + 1
 	}
@@ -199,6 +203,9 @@ func (p *Pipeline) rows(e *Event, in Input, visit func(sub int) error) error {
 func (p *Pipeline) step(ctx context.Context, in Input, sub int, out *Out) error {
 	e := &p.event
 	p.identify(e, in, sub)
+	if p.owned != nil && !p.beside {
+		p.owned.Reads(e.Host)
+	}
 	drop, err := p.cameBefore(e, out)
 	if err != nil {
 		return err

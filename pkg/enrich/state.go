@@ -24,3 +24,10 @@ type State interface {
 	// Hosts shows every host that has a key, in byte order, in the same way.
 	Hosts(visit func(Host) error) error
 }
+
+// Owned is implemented by a State that keeps by which key a host's records come, so that
+// it can be moved with them.
+type Owned interface {
+	// Reads tells that the record in work is a host's own.
+	Reads(host Host)
+}

@@ -485,7 +485,7 @@ func TestRowsComeThroughKinesisWhoeverIsKilled(t *testing.T) {
 			}
 			pause(t.Context(), time.Duration(rng.IntN(300))*time.Millisecond)
 		}
-		records := l.awaitIn(t, 3*patience, func() (out []*kgo.Record) {
+		records := l.awaitIn(t, 6*patience, func() (out []*kgo.Record) {
 			pause(t.Context(), time.Second) // the emulators are busy enough
 			for _, r := range j.tail.read() {
 				out = append(out, asKafka(t, string(r.Key), r.Value))

@@ -37,6 +37,9 @@ func content(value []byte) []byte {
 	return value[1:]
 }
 
+// Reads implements enrich.Owned.
+func (s *scope) Reads(host enrich.Host) { s.store.own = host }
+
 // Put implements enrich.State.
 func (s *scope) Put(host enrich.Host, key, value []byte) error {
 	if len(value) == 0 {

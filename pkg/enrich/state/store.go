@@ -49,7 +49,8 @@ type Store struct {
 	recent   recent
 
 	record []byte               // Kafka key of the record in work
-	known  map[enrich.Host]bool // hosts whose Kafka key is in the state
+	own    enrich.Host          // whose record that is, once it is told
+	known  map[enrich.Host]bool // hosts whose Kafka key is in the state, true where it is their own for sure
 }
 
 // State returns the share of the operator of this name, which is not empty. Calls
@@ -65,25 +66,28 @@ func (s *Store) scope(operator string) *scope {
 	return sc
 }
 
-// Reading tells the Kafka key of the record that is processed next. Hosts that are
-// first written to then are kept with it, so that their partition can be computed
-// again for another number of partitions. nil is a record without a key.
-func (s *Store) Reading(key []byte) { s.record = key }
+// Reading tells the Kafka key of the record that is processed next. The host whose it is
+// (enrich.Owned) is kept with it, so that its partition can be computed again for another
+// number of partitions; and any other that is written to meanwhile, such as one that was
+// waited for, where nothing is known of its key. nil is a record without a key.
+func (s *Store) Reading(key []byte) { s.record, s.own = key, "" }
 
 // met keeps the Kafka key of a host.
 func (s *Store) met(host enrich.Host) error {
-	if s.record == nil || s.known[host] {
+	own := host == s.own
+	sure, seen := s.known[host]
+	if s.record == nil || host == "" || sure || seen && !own {
 		return nil
 	}
-	own := s.scope(engine)
-	kept, err := own.Get(host, []byte(kafkaKey))
+	engine := s.scope(engine)
+	kept, err := engine.Get(host, []byte(kafkaKey))
 	if err != nil {
 		return err
 	}
-	if string(kept) != string(s.record) {
-		own.put(host, []byte(kafkaKey), s.record)
+	if kept == nil || own && string(kept) != string(s.record) {
+		engine.put(host, []byte(kafkaKey), s.record)
 	}
-	s.known[host] = true
+	s.known[host] = own
 	return nil
 }
 

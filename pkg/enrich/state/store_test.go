@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
 
 // What a kill leaves is an older copy as a whole, and its position says how old.
@@ -214,6 +216,53 @@ func TestAFolderInUseIsLeftAlone(t *testing.T) {
 
 // What the engine keeps moves with the state: input positions, and the Kafka key
 // of each host.
+// A host's key is that of its own records, whatever record is in work when something of it
+// is written: what waited for an answer, or for time to pass, is written beside others.
+func TestAHostsKeyIsThatOfItsOwnRecords(t *testing.T) {
+	s := opened(t, "")
+	defer s.Close()
+	var log changelog
+	read := func(key string, own enrich.Host, written ...enrich.Host) {
+		t.Helper()
+		s.Reading([]byte(key))
+		if own != "" {
+			s.State("pipeline").(enrich.Owned).Reads(own)
+		}
+		for _, host := range written {
+			if err := s.State("op").Put(host, []byte("k"), []byte("v")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if own == "" { // nothing else in this transaction
+			log.commit(t, s)
+		}
+	}
+	wants := func(host enrich.Host, want string) {
+		t.Helper()
+		if key, err := s.Key(host); err != nil || string(key) != want {
+			t.Errorf("%s has the key %q, want %q: %v", host, key, want, err)
+		}
+	}
+	read("a", "host-a", "host-a")
+	read("b", "host-b", "host-a", "host-b")
+	wants("host-a", "a")
+	read("b", "", "host-a", "host-b", "host-c") // of c nothing is known yet
+	wants("host-a", "a")
+	wants("host-b", "b")
+	wants("host-c", "b")
+	read("b", "host-b", "host-c", "host-a")
+	read("c", "host-c", "host-c", "host-a")
+	wants("host-c", "c")
+	read("x", "host-a", "host-b", "host-a") // it has another key from now on
+	wants("host-a", "x")
+	read("c", "", "host-a")
+	wants("host-a", "x")
+	wants("host-b", "b")
+	if key, err := s.Key(""); err != nil || key != nil {
+		t.Errorf("what is no host's has the key %q: %v", key, err)
+	}
+}
+
 func TestTheEnginesOwnKeys(t *testing.T) {
 	s := opened(t, "")
 	defer s.Close()
