@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"testing"
@@ -82,17 +83,13 @@ func TestAKilledRestoreGoesOn(t *testing.T) {
 			t.Errorf("at %d it holds %d keys, want %d", s.Position(), len(got), len(at[int(s.Position())]))
 		}
 	}
-	dir := t.TempDir()
-	s := opened(t, dir)
+	disk := vfs.NewCrashableMem()
+	s := openedOn(t, disk)
 	log.bulk(t, s, 1500)
 	holds(s)
 	for i, until := range []int{1501, 2900, len(log)} {
 		log.bulk(t, s, until)
-		mine := t.TempDir()
-		if err := os.CopyFS(mine, os.DirFS(dir)); err != nil { // what the disk holds at a kill
-			t.Fatal(err)
-		}
-		killed := opened(t, mine)
+		killed := openedOn(t, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})) // a kill takes nothing from the disk
 		if p := killed.Position(); p == 0 || i > 0 && p <= 1501 {
 			t.Errorf("killed at %d, it is at %d: nothing was kept", until, p)
 		}
