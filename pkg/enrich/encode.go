@@ -92,9 +92,7 @@ func appendEnrichment(dst []byte, e *Event, ingested time.Time, sh shape) ([]byt
 	w.gaps(e)
 	w.evidence(e, sh.evidence)
 	joined[1].to = len(w.B)
-	if w.Cut {
-		w.Truth("truncated", true)
-	}
+	w.Mark("truncated", w.Cut)
 	w.Close('}')
 	return w.B, joined
 }
@@ -195,9 +193,7 @@ func (w *writer) describe(p *Process, limit int) {
 	w.Text("command_line", w.Clip(p.CommandLine, limit))
 	w.Time("start", p.Start)
 	w.person("user", p.UserID, p.UserName)
-	if p.Inferred {
-		w.Truth("inferred", true)
-	}
+	w.Mark("inferred", p.Inferred)
 }
 
 // rowProcess writes what the row says of its own process when no join did.

@@ -36,9 +36,7 @@ func (a *answer) append(dst []byte, ingested time.Time, sh shapeLimit) []byte {
 		w.Text("reason", a.gaps[i].Reason)
 	})
 	w.List("evidence", 1, func(int) { a.evidence(w) })
-	if w.Cut {
-		w.Truth("truncated", true)
-	}
+	w.Mark("truncated", w.Cut)
 	w.Close('}')
 	return w.B
 }

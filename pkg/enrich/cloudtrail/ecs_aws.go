@@ -14,17 +14,12 @@ func (a *answer) aws(w *members.Writer) {
 	w.List("key_chain", len(a.chain.Hops), func(i int) { hop(w, &a.chain.Hops[i]) })
 	w.Object("console_login", func() { login(w, a.chain.Login) })
 	w.Object("instance", func() { instance(w, &a.host) })
-	if len(a.labels) > 0 {
-		w.Key("labels")
-		w.B = append(w.B, a.labels...)
-	}
+	w.Raw("labels", a.labels)
 	w.Text("source", string(r.Source.Kind))
 	w.Text("service", r.Identity.Service())
 	truth(w, "read_only", r.ReadOnly)
 	truth(w, "management", r.Management)
-	if r.FromConsole {
-		w.Truth("from_console", true)
-	}
+	w.Mark("from_console", r.FromConsole)
 	w.Text("vpc_endpoint", r.VPCEndpointID)
 	w.Amount("bytes_in", r.Additional.BytesIn)
 	w.Amount("bytes_out", r.Additional.BytesOut)

@@ -31,10 +31,7 @@ func (f *Finding) Append(dst []byte, ingested time.Time) []byte {
 	f.host(&w)
 	f.threat(&w)
 	f.process(&w)
-	if len(f.Session) > 0 {
-		w.Key("session")
-		w.B = append(w.B, f.Session...)
-	}
+	w.Raw("session", f.Session)
 	w.Raw("cloud", f.Cloud)
 	w.Raw("aws", f.AWS)
 	if f.Loss != nil {
@@ -88,14 +85,12 @@ func (f *Finding) host(w *members.Writer) {
 }
 
 func (f *Finding) process(w *members.Writer) {
-	switch {
-	case f.Process != nil:
-		w.Key("process")
-		w.B = enrich.AppendProcess(w.B, f.Process)
-	case len(f.Copies.Process) > 0:
-		w.Key("process")
-		w.B = append(w.B, f.Copies.Process...)
+	if f.Process == nil {
+		w.Raw("process", f.Copies.Process)
+		return
 	}
+	w.Key("process")
+	w.B = enrich.AppendProcess(w.B, f.Process)
 }
 
 func (f *Finding) threat(w *members.Writer) {
@@ -137,18 +132,16 @@ func (l *Loss) members(w *members.Writer) {
 
 func (f *Finding) evidence(w *members.Writer) {
 	w.Key("evidence")
-	w.B = append(w.B, '[')
+	w.Open('[')
 	for i := range f.Evidence[:min(len(f.Evidence), maxEvidence)] {
-		if i > 0 {
-			w.B = append(w.B, ',')
-		}
+		w.Comma()
 		w.Open('{')
 		e := &f.Evidence[i]
 		w.Text("id", e.ID)
 		place(w, e.Position)
 		w.Close('}')
 	}
-	w.B = append(w.B, ']')
+	w.Close(']')
 }
 
 func place(w *members.Writer, p enrich.Position) {
