@@ -49,9 +49,9 @@ func CreateStream(t testing.TB, endpoint, name string, shards int32) {
 	if _, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: &shards}); err != nil {
 		t.Fatalf("create stream %s: %v", name, err)
 	}
-	for { // a stream that is being created has no shards, or refuses the question
-		out, err := client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: &name})
-		if err == nil && len(out.Shards) == int(shards) {
+	for { // shards are listed before the stream takes records
+		out, err := client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &name})
+		if err == nil && out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive {
 			return
 		}
 		select {

@@ -67,6 +67,8 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, f.take(shards, in.Records))
 	case op == "ListShards":
 		answer(w, http.StatusOK, map[string]any{"Shards": listed(shards)})
+	case op == "DescribeStreamSummary":
+		answer(w, http.StatusOK, map[string]any{"StreamDescriptionSummary": map[string]string{"StreamName": in.StreamName, "StreamStatus": "ACTIVE"}})
 	case op == "GetShardIterator":
 		answer(w, http.StatusOK, map[string]string{"ShardIterator": in.StreamName + " " + in.ShardId + " 0"})
 	default:
