@@ -82,7 +82,7 @@ func (l *Ledger) require(s *stream, run string, seq uint64, e *enrich.Event, out
 		o = l.insert(s, run)
 	}
 	l.changedStream(o)
-	o.seen = s.host.clock
+	o.seen = s.host.time()
 	l.miss(o, seq, e, out)
 }
 

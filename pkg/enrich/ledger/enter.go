@@ -97,7 +97,7 @@ func (l *Ledger) call(s *stream, e *enrich.Event, rows uint64, out *enrich.Out) 
 	if covers(e) || run != d.Run || !s.follows(d.Seq, prev) {
 		l.chain(s, e, run, prev, out)
 	}
-	s.seen = h.clock
+	s.seen = h.time()
 	if d.Spooled.After(s.spooled) {
 		s.spooled = d.Spooled
 	}

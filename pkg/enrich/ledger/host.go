@@ -79,6 +79,15 @@ func (h *host) find(run, topic string) *stream {
 	return nil
 }
 
+// time is what runs grow old by: a row that comes again may be as old as the spool it
+// waited in, and the rows beside it may bring the host's clock on by weeks.
+func (h *host) time() time.Time {
+	if h.appended.IsZero() {
+		return h.clock
+	}
+	return h.appended
+}
+
 // noName counts a row that another shipper sent, or logger-ext with built_in_names.
 // The first of a host and topic says that nothing is counted there.
 func (l *Ledger) noName(h *host, e *enrich.Event) {

@@ -24,8 +24,8 @@ type Config struct {
 	// RowWait is how long, by its host's clock, a call waits for the rest of its
 	// rows when no other call comes after it (2 min).
 	RowWait time.Duration
-	// OldRun is how long, by its host's clock, a run that another followed is
-	// remembered (7 days).
+	// OldRun is how long after its last call came a run that another followed is
+	// remembered (7 days), by append time, or by its host's clock where nobody knows that.
 	OldRun time.Duration
 	// Forget is how long a host that sends nothing is remembered (30 days).
 	Forget time.Duration
@@ -165,7 +165,7 @@ func (l *Ledger) OnTime(name enrich.Host, now time.Time, out *enrich.Out) error 
 	if h.open > 0 {
 		l.settleLate(h, now, out)
 	}
-	if now.Before(h.sweepAt) {
+	if now = h.time(); now.Before(h.sweepAt) {
 		return nil
 	}
 	h.sweepAt = now.Add(l.cfg.OldRun / 64)

@@ -196,6 +196,28 @@ func TestOldRunsAreForgottenAndTheNewestNever(t *testing.T) {
 	}
 }
 
+// A host was switched off for weeks with a spool that had not been sent. What it sends
+// twice of that, after rows of its new run, comes twice nevertheless.
+func TestARunIsRememberedWhateverItsHostsClockSays(t *testing.T) {
+	b := newBook(t, ledger.Config{})
+	month := t0.Add(30 * 24 * time.Hour)
+	b.take(first(runA, 1, 0), topic, month)
+	b.onTime(agentA, t0)
+	b.take(first(runA, 2, 1), topic, month)
+	b.take(record(runB, 3, 0, 1, callName(runA, 2)), topic, month)
+	b.onTime(agentA, month)
+	b.reopen()
+	if b.take(first(runA, 2, 1), topic, month.Add(time.Minute)) {
+		t.Error("the run was forgotten")
+	}
+	b.take(record(runB, 4, 0, 1, callName(runB, 3)), topic, month.Add(8*24*time.Hour))
+	b.onTime(agentA, month.Add(time.Minute))
+	b.reopen()
+	if keys := b.keys(); keys != 2 { // the host's and run B's
+		t.Errorf("%d keys are left", keys)
+	}
+}
+
 func TestACrashLoopKeepsAFewRuns(t *testing.T) {
 	b := newBook(t, ledger.Config{MaxRuns: 4})
 	prev := ""

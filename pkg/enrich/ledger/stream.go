@@ -33,7 +33,7 @@ type stream struct {
 	host       *host
 	run, topic string
 	born       uint64 // orders a host's streams
-	// seen is the host's clock at the last call, spooled the latest that one was.
+	// seen is when the last call came, by the host's time; spooled the latest that one was.
 	seen, spooled time.Time
 	// named tells that rows came, and not only records of logger-ext's own.
 	named bool
