@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -43,7 +44,13 @@ the group has read rows of which the state topic knows nothing.`,
 			if err != nil {
 				return err
 			}
-			return consume(cmd.Context(), cfg, acceptLoss, logging.New(cfg.Log, std.err))
+			log := logging.New(cfg.Log, std.err)
+			err = consume(cmd.Context(), cfg, acceptLoss, log)
+			if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) { // which may be while it starts
+				log.Info("stopped as asked", "while", err)
+				return nil
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&path, "config", "", "configuration `FILE` (docs/config.md)")
