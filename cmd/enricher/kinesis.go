@@ -49,7 +49,7 @@ func fromKinesis(ctx context.Context, p *parts) ([]stage, error) {
 	if s.deliver, err = delivery(p.cfg, loaded, p.log); err != nil {
 		return nil, err
 	}
-	rows, err := s.read(ctx, p.cfg.Inputs.Results[0], p.cfg.LeaseTable())
+	rows, err := s.pushed(ctx, p.cfg.Inputs.Results[0], p.cfg.LeaseTable())
 	if err != nil {
 		return nil, err
 	}
@@ -78,16 +78,20 @@ func (s *shards) read(ctx context.Context, topic, table string) (kinesis.Config,
 		Journal: objects(k, s.loaded), Memory: cfg.Joins.ProcessLive.Std(), StateFormat: cfg.State.Format, LookBack: cfg.Retro.Window.Std(),
 		Deliver: s.deliver, MaxRecordBytes: int(cfg.Outputs.MaxRecordBytes), Log: s.log,
 	}
-	if k.FanOut {
-		var err error
-		if c.FanOut, err = subscriber(ctx, s.loaded, k, c.Stream, cfg.Group); err != nil {
-			return c, err
-		}
-	}
 	if k.Start == "latest" {
 		c.Start = lease.Latest
 	}
 	return c, kinesis.Check(ctx, c)
+}
+
+// pushed is read, by subscription where the configuration asks for that.
+func (s *shards) pushed(ctx context.Context, topic, table string) (kinesis.Config, error) {
+	c, err := s.read(ctx, topic, table)
+	if err != nil || !s.cfg.Kinesis.FanOut {
+		return c, err
+	}
+	c.FanOut, err = subscriber(ctx, s.loaded, s.cfg.Kinesis, c.Stream, s.cfg.Group)
+	return c, err
 }
 
 // registerTimeout is how long a new consumer may take to be of use: it is seconds.

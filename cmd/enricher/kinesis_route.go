@@ -10,6 +10,7 @@ import (
 	"github.com/stackjoin/stackjoin/internal/joins"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis"
+	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis/lease"
 	"github.com/stackjoin/stackjoin/pkg/enrich/route"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
 )
@@ -18,10 +19,14 @@ import (
 // together five times a second.
 const factsPoll = 2 * time.Second
 
+// factsCommit is how often new facts are archived: what came since is in the stream.
+const factsCommit = 10 * time.Second
+
 // shardRouting is stage 1 on Kinesis. What it sends to hosts goes among their rows.
 type shardRouting struct {
 	factsRead
 	streams  []kinesis.Config
+	archive  *kinesis.Config // nil where no journal is kept
 	follower kinesis.Follower
 	builder  *joins.Builder
 }
@@ -34,7 +39,7 @@ func (s *shards) routing(ctx context.Context, facts *route.Facts) (*shardRouting
 		return nil, fmt.Errorf("what is known of hosts needs a stream of its own, of one shard: %w", err)
 	}
 	for _, topic := range s.cfg.Inputs.Routed() {
-		c, err := s.read(ctx, topic, s.cfg.RouteTable(s.cfg.Kinesis.Stream(topic)))
+		c, err := s.pushed(ctx, topic, s.cfg.RouteTable(s.cfg.Kinesis.Stream(topic)))
 		if err != nil {
 			return nil, err
 		}
@@ -42,7 +47,26 @@ func (s *shards) routing(ctx context.Context, facts *route.Facts) (*shardRouting
 		r.streams = append(r.streams, c)
 	}
 	r.follower = kinesis.Follower{Client: s.client, Stream: name, Poll: factsPoll, Take: facts.Learn, Whole: r.whole, Log: r.log}
-	return r, nil
+	return r, s.archive(ctx, r)
+}
+
+// archive has facts kept for longer than their stream keeps them: in the journal, by who
+// holds the lease of their shard.
+func (s *shards) archive(ctx context.Context, r *shardRouting) error {
+	if s.cfg.Kinesis.Journal == "" {
+		return nil
+	}
+	topic := s.cfg.FactsTopic()
+	c, err := s.read(ctx, topic, s.cfg.RouteTable(s.cfg.Kinesis.Stream(topic)))
+	if err != nil {
+		return err
+	}
+	c.Log, c.Poll, c.Linger, c.Start, c.LookBack = r.log, factsPoll, factsCommit, lease.TrimHorizon, 0
+	r.archive = &c
+	r.follower.Kept = func(ctx context.Context) (map[string]lease.Checkpoint, error) {
+		return kinesis.Kept(ctx, &c, route.ArchiveState, r.facts.Learn)
+	}
+	return nil
 }
 
 // stages follow the facts, and then route each stream.
@@ -52,6 +76,12 @@ func (r *shardRouting) stages() []stage {
 		r.follower.Run(ctx)
 		return nil
 	}}
+	if c := r.archive; c != nil {
+		all = append(all, func(ctx context.Context) error {
+			kinesis.Run(ctx, *c, stream.Job{Build: archived, Log: c.Log})
+			return nil
+		})
+	}
 	for _, c := range r.streams {
 		all = append(all, r.after(func(ctx context.Context) error {
 			kinesis.Run(ctx, c, stream.Job{Build: r.build, Observe: r.meter.Observe, Log: r.log})
@@ -63,4 +93,11 @@ func (r *shardRouting) stages() []stage {
 
 func (r *shardRouting) build(p stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
 	return r.builder.Route("route/"+p.Topic+"/"+strconv.Itoa(int(p.ID)), r.facts, state)
+}
+
+// archived is the pipeline that keeps facts.
+func archived(_ stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
+	p := enrich.NewPipeline(nil, nil, nil)
+	p.Route(route.NewArchive(state(route.ArchiveState)))
+	return p, nil
 }

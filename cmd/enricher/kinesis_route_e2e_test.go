@@ -26,6 +26,7 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich/cloudtrail"
 	"github.com/stackjoin/stackjoin/pkg/enrich/finding"
 	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis"
+	"github.com/stackjoin/stackjoin/pkg/enrich/kinesis/lease"
 	"github.com/stackjoin/stackjoin/pkg/kpl"
 	"github.com/stackjoin/stackjoin/schemas/schematest"
 )
@@ -307,6 +308,61 @@ func TestSensorsAndRowsOfOthersOnKinesis(t *testing.T) {
 			t.Errorf("%s: %+v %+v", ja3, e, e.Link)
 		}
 	}
+}
+
+// Whose address is whose is known for longer than the stream of facts keeps it, also to a
+// process that never saw that stream say so.
+func TestFactsOutliveTheirStream(t *testing.T) {
+	s := newShardSite(t, "")
+	stop := s.enricher()
+	s.put("rows", "key", row("web-1", "interface_addresses", 0, `"interface":"eth0","address":"10.0.0.1","mask":"255.0.0.0"`))
+	s.put("rows", "key", row("web-1", "process_events", 0, `"pid":"100","parent":"0","path":"/usr/bin/curl","cmdline":"x","syscall":"execve","auid":"0"`))
+	s.put("rows", "key", row("web-1", "socket_events", 1, `"action":"connect","pid":"100","path":"","remote_address":"198.51.100.1","remote_port":"443"`))
+	cfg, err := enricherconf.Load(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leases := &lease.Table{Client: kinesistest.DynamoClient(t, cfg.Kinesis.Leases.Endpoint), Name: cfg.RouteTable("joins.facts")}
+	s.await("facts", func() (kept []string) {
+		all, err := leases.All(t.Context())
+		if err != nil {
+			return nil // there is no table yet
+		}
+		for _, l := range all {
+			if l.Journal != "" {
+				kept = append(kept, l.Journal)
+			}
+		}
+		return kept
+	}, func(kept []string) bool { return len(kept) > 0 })
+	stop()
+	name := "joins.facts"
+	if _, err := s.client.DeleteStream(t.Context(), &awskinesis.DeleteStreamInput{StreamName: &name}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(40 * time.Second); ; <-time.After(50 * time.Millisecond) {
+		if _, err := kinesis.Shards(t.Context(), s.client, name); err != nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the stream is not deleted")
+		}
+	}
+	kinesistest.CreateStream(t, s.front.Endpoint(), name, 1)
+	s.enricher()
+	s.put("zeek", "c", fmt.Sprintf(`{"_path":"ssl","ts":%d.5,"uid":"C-1","id.orig_h":"10.0.0.1","id.orig_p":4000,"id.resp_h":"198.51.100.1","id.resp_p":443,"ja3":"x"}`, hour))
+	s.await("link", func() (links []string) {
+		for _, value := range s.read("told") {
+			var v linked
+			if err := json.Unmarshal([]byte(value), &v); err != nil {
+				t.Fatal(err)
+			}
+			if l := v.Enrichment.Link; l != nil && l.Status == "attributed" && v.Enrichment.Process.Executable == "/usr/bin/curl" {
+				links = append(links, value)
+			}
+		}
+		return links
+	}, func(links []string) bool { return len(links) == 1 })
 }
 
 // What a feed learns of later is found in shards that are read again, inside of Kinesis

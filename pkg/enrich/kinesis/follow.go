@@ -2,6 +2,7 @@ package kinesis
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -21,6 +22,9 @@ type Follower struct {
 	// Poll is the time between two looks at a shard while nothing comes. All processes
 	// share the five looks a second that a shard answers.
 	Poll time.Duration
+	// Kept, when set, takes what was kept of the stream elsewhere, and says how far that
+	// goes in each shard: what lies behind is read. It is tried until it succeeds.
+	Kept func(ctx context.Context) (map[string]lease.Checkpoint, error)
 	// Take is called with each record's value, by one goroutine at a time, in the order of
 	// each shard. A record at which it fails is told and passed over: every process would
 	// fail at it for ever.
@@ -29,6 +33,7 @@ type Follower struct {
 	Whole func()
 	Log   *slog.Logger
 
+	from    map[string]lease.Checkpoint
 	taking  sync.Mutex
 	readers sync.WaitGroup
 }
@@ -42,6 +47,9 @@ type followed struct {
 // Run follows until ctx ends. A stream that is away is waited for.
 func (f *Follower) Run(ctx context.Context) {
 	defer f.readers.Wait()
+	if f.Kept != nil && !f.insist(ctx, func() (err error) { f.from, err = f.Kept(ctx); return err }) {
+		return
+	}
 	news, shards := make(chan followed), map[string]followed{}
 	for whole, list := false, true; ; {
 		var all []lease.Shard
@@ -75,11 +83,22 @@ func settled(shards map[string]followed) bool {
 }
 
 // list lists the shards, nil when ctx ends.
-func (f *Follower) list(ctx context.Context) []lease.Shard {
+func (f *Follower) list(ctx context.Context) (all []lease.Shard) {
+	f.insist(ctx, func() (err error) {
+		if all, err = Shards(ctx, f.Client, f.Stream); err == nil && len(all) == 0 {
+			err = errors.New("it has no shards")
+		}
+		return err
+	})
+	return all
+}
+
+// insist tries something until it succeeds; it is false where ctx ended before.
+func (f *Follower) insist(ctx context.Context, try func() error) bool {
 	for told := false; ; told = true {
-		all, err := Shards(ctx, f.Client, f.Stream)
-		if err == nil && len(all) > 0 {
-			return all
+		err := try()
+		if err == nil {
+			return true
 		}
 		if ctx.Err() == nil && !told {
 			f.Log.Error("cannot follow, will try again", "stream", f.Stream, "error", err)
@@ -87,7 +106,7 @@ func (f *Follower) list(ctx context.Context) []lease.Shard {
 		select {
 		case <-time.After(retryPause):
 		case <-ctx.Done():
-			return nil
+			return false
 		}
 	}
 }
@@ -97,7 +116,9 @@ func (f *Follower) list(ctx context.Context) []lease.Shard {
 func (f *Follower) begin(ctx context.Context, all []lease.Shard, shards map[string]followed, news chan<- followed) {
 	listed := map[string]bool{}
 	for _, s := range all {
-		listed[s.ID] = true
+		if listed[s.ID] = true; f.from[s.ID].Sequence == lease.ShardEnd {
+			shards[s.ID] = followed{s.ID, true, true}
+		}
 	}
 	for i := range all {
 		s := &all[i]
@@ -126,7 +147,11 @@ func (f *Follower) shard(ctx context.Context, s *lease.Shard, news chan<- follow
 		client: f.Client, stream: f.Stream, shard: s.ID, idle: f.Poll, pages: make(chan page), log: f.Log,
 		unpack: Unpacker{Source: f.Stream + "/" + s.ID, Hashes: hashes},
 	}
-	f.readers.Go(func() { r.run(ctx, lease.Checkpoint{Sequence: lease.TrimHorizon}) })
+	from := f.from[s.ID]
+	if !from.Number() {
+		from.Sequence = lease.TrimHorizon
+	}
+	f.readers.Go(func() { r.run(ctx, from) })
 	for tip := false; ; {
 		select {
 		case p := <-r.pages:

@@ -51,6 +51,7 @@ type site struct {
 	journal  string // empty for none
 	wait     time.Duration
 	consumer string // when set, the ARN in whose name records are pushed
+	build    func(stream.Partition, func(string) enrich.State) (*enrich.Pipeline, error)
 	logs     bytes.Buffer
 
 	mu      sync.Mutex
@@ -69,7 +70,7 @@ func newSite(t *testing.T, shards int32) *site {
 func newSiteOn(t *testing.T, front *kinesistest.Front, dynamo, name string, shards int32) *site {
 	t.Helper()
 	s := &site{t: t, front: front, stream: name, journal: t.TempDir(), wait: time.Minute}
-	s.endpoint, s.client = s.front.Endpoint(), kinesistest.Client(t, s.front.Endpoint())
+	s.endpoint, s.client, s.build = s.front.Endpoint(), kinesistest.Client(t, s.front.Endpoint()), s.processes
 	s.table = &lease.Table{Client: kinesistest.DynamoClient(t, dynamo), Name: name}
 	kinesistest.CreateStream(t, s.front.Endpoint(), name, shards)
 	t.Cleanup(func() {
@@ -124,13 +125,12 @@ func (s *site) output() []enrich.Output {
 	return slices.Clone(s.told)
 }
 
-// consume starts a consumer, which ends with its stop or the test.
-func (s *site) consume(name string) (stop func()) {
-	log := slog.New(slog.NewTextHandler(s, nil))
+// config is that of a consumer.
+func (s *site) config(name string) kinesis.Config {
 	cfg := kinesis.Config{
 		Client: kinesistest.Client(s.t, s.endpoint), Stream: s.stream, Leases: s.table, Worker: name, Period: period,
 		Poll: 250 * time.Millisecond, Linger: 100 * time.Millisecond, MaxRecordBytes: 1 << 20,
-		Deliver: func() (kinesis.Deliverer, error) { return s, nil }, Log: log,
+		Deliver: func() (kinesis.Deliverer, error) { return s, nil }, Log: slog.New(slog.NewTextHandler(s, nil)),
 	}
 	if s.consumer != "" {
 		cfg.FanOut = &kinesis.FanOut{Client: kinesistest.Client(s.t, s.endpoint), Consumer: s.consumer}
@@ -138,18 +138,25 @@ func (s *site) consume(name string) (stop func()) {
 	if s.journal != "" {
 		cfg.Journal = journal.Folder(s.journal)
 	}
+	return cfg
+}
+
+// consume starts a consumer, which ends with its stop or the test.
+func (s *site) consume(name string) (stop func()) {
+	cfg := s.config(name)
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := kinesis.Check(ctx, cfg); err != nil {
 		s.t.Fatal(err)
 	}
 	var done sync.WaitGroup
-	done.Go(func() { kinesis.Run(ctx, cfg, stream.Job{Build: s.build, Log: log}) })
+	done.Go(func() { kinesis.Run(ctx, cfg, stream.Job{Build: s.build, Log: cfg.Log}) })
 	stop = func() { cancel(); done.Wait() }
 	s.t.Cleanup(stop)
 	return stop
 }
 
-func (s *site) build(_ stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
+// processes builds what joins rows with processes.
+func (s *site) processes(_ stream.Partition, state func(string) enrich.State) (*enrich.Pipeline, error) {
 	lost, err := enrich.ReadPartial(state("pipeline"))
 	if err != nil {
 		return nil, err
