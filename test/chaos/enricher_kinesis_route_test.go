@@ -25,9 +25,19 @@ const routedHosts = 40
 // told, a repeat is equal in every byte, and in the end each of the sensor's is linked
 // with the process on its host that spoke.
 func TestKinesisEnrichersLoseNothingOfWhatIsRouted(t *testing.T) {
+	kinesisRoutes(t, kinesisRouteSeeds, newStreams)
+}
+
+// The same where records are pushed.
+func TestKinesisEnrichersLoseNothingOfWhatIsRoutedWithFanOut(t *testing.T) {
+	kinesisRoutes(t, kinesisFanOutSeeds, newPushedStreams)
+}
+
+func kinesisRoutes(t *testing.T, n int, open func(*testing.T) *streams) {
+	t.Helper()
 	binary := buildEnricher(t)
-	eachSeed(t, chaosSeeds(t, kinesisRouteSeeds), func(t *testing.T, rng *rand.Rand) {
-		s := newStreams(t)
+	eachSeed(t, chaosSeeds(t, n), func(t *testing.T, rng *rand.Rand) {
+		s := open(t)
 		r := s.newRouted(binary, fmt.Sprintf("routed-%d", rng.Uint32()))
 		workers := []*worker{r.start(), r.start()}
 		stop := r.trouble(workers, split(rng))

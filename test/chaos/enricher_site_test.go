@@ -149,7 +149,8 @@ func (w *worker) live(j *join, cmd *exec.Cmd) {
 	}
 	j.starts.Add(1)
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() > 0 {
-		j.t.Logf("an enricher ended by itself: %v", err)
+		lines := strings.Split(strings.TrimSpace(j.words()), "\n")
+		j.t.Logf("an enricher ended by itself: %v: %s", err, lines[len(lines)-1])
 	}
 }
 

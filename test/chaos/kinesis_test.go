@@ -66,15 +66,8 @@ func newKinesisHost(t *testing.T, endpoint, text string) *loggertest.Host {
 func stream(t *testing.T, endpoint string) []*kgo.Record {
 	t.Helper()
 	var out []*kgo.Record
-	unzip, err := zstd.NewReader(nil)
-	must(t, err)
-	defer unzip.Close()
 	for _, entry := range kinesistest.Read(t, endpoint, "osquery.results") {
-		data := entry.Data
-		if bytes.HasPrefix(data, []byte("\x28\xb5\x2f\xfd")) {
-			data, err = unzip.DecodeAll(data, nil)
-			must(t, err)
-		}
+		data := unzipped(t, entry.Data)
 		a, ok, err := kpl.Parse(data)
 		must(t, err)
 		if !ok {
@@ -86,6 +79,20 @@ func stream(t *testing.T, endpoint string) []*kgo.Record {
 		}
 	}
 	return out
+}
+
+// unzipped is data without its compression with zstd, if it has one.
+func unzipped(t *testing.T, data []byte) []byte {
+	t.Helper()
+	if !bytes.HasPrefix(data, []byte("\x28\xb5\x2f\xfd")) {
+		return data
+	}
+	unzip, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	must(t, err)
+	defer unzip.Close()
+	plain, err := unzip.DecodeAll(data, nil)
+	must(t, err)
+	return plain
 }
 
 func asKafka(t *testing.T, key string, value []byte) *kgo.Record {

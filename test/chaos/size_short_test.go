@@ -19,7 +19,7 @@ const (
 	kinesisSeeds, localSeeds, manyRowsSeeds = 5, 2, 3
 	firehoseSeeds                           = 2
 	// Those that read kinesis-local tell so many rows each.
-	kinesisJoinSeeds, kinesisReshardSeeds, kinesisFanOutSeeds, kinesisChainSeeds = 5, 2, 1, 2
+	kinesisJoinSeeds, kinesisReshardSeeds, kinesisFanOutSeeds, kinesisChainSeeds = 5, 2, 1, 5
 	kinesisRouteSeeds                                                            = 2
 	rowsOfKinesis, callsOfChain                                                  = 2_000, 100
 )
