@@ -129,7 +129,7 @@ type verdict struct {
 
 // judge says whether a key was used elsewhere, by all that is known today.
 func (o *Operator) judge(h *host, k *credential) verdict {
-	own, known := o.addresses(h, k)
+	own, known, lost := o.addresses(h, k)
 	if own[k.Address] || o.cfg.Labels.trusts(k.Address) || o.shared(h, k) {
 		return verdict{}
 	}
@@ -139,13 +139,15 @@ func (o *Operator) judge(h *host, k *credential) verdict {
 		return verdict{} // an address of a network that is not known here
 	}
 	first := o.firstAddress(h, k.Instance)
-	if !known && (first == "" || first == k.Address) && !foreign {
+	if !known && !lost && (first == "" || first == k.Address) && !foreign {
 		return verdict{} // the only address that it was ever seen at
 	}
 	v := verdict{outside: true, severity: finding.Medium}
 	switch {
 	case foreign:
 		v.raise("It came through a VPC endpoint of another account, " + k.EndpointOwner + ".")
+	case lost:
+		v.raise("The address was the instance's own, and had been given up.")
 	case known && o.usedInside(h, k, own):
 		v.raise("The same key was used from the instance itself.")
 	case known:
@@ -229,46 +231,6 @@ func (o *Operator) uses(h *host, name string) []*cloudtrail.Fact {
 	return o.cfg.Uses.Of(cloudtrail.FactUse, name)
 }
 
-// addresses are those that the key's instance calls from. known tells whether one of
-// them is public and was its own by then, without which nothing is outside for certain:
-// no record tells the address that EC2 gives an instance by itself.
-func (o *Operator) addresses(h *host, k *credential) (own map[string]bool, known bool) {
-	own = map[string]bool{}
-	since := func(at time.Time) func(address string) {
-		return func(address string) {
-			if address != "" {
-				own[address] = true
-				known = known || !privateAddress(address) && !at.After(k.First)
-			}
-		}
-	}
-	for _, f := range o.facts(h, cloudtrail.FactAddress, k.Instance) {
-		if f.Interface == nil || f.Interface.Instance != k.Instance {
-			continue
-		}
-		add := since(f.Time)
-		add(f.Interface.PrivateIP)
-		add(f.Interface.PublicIP)
-		if f.Interface.PublicIP == "" && f.Interface.Allocation != "" {
-			o.allocated(h, f.Interface.Allocation, add)
-		}
-	}
-	if launch := o.launch(h, k.Instance, k.Account); launch != nil {
-		since(launch.Time)(launch.Launch.PrivateIP)
-		for _, f := range o.facts(h, cloudtrail.FactAddress, launch.Launch.VPC) {
-			add := since(f.Time)
-			add(f.Interface.PublicIP)
-			o.allocated(h, f.Interface.Allocation, add)
-		}
-	}
-	for _, f := range o.uses(h, k.Instance) {
-		if f.Use != nil && f.Use.Agent && o.usedBy(h, f) == k.Instance {
-			since(f.Time)(f.Use.Address)
-		}
-	}
-	return own, known
-}
-
 // launch is the record of an instance's launch, nil where none with its details is known.
 func (o *Operator) launch(h *host, instance, account string) *cloudtrail.Fact {
 	o.asked(h, cloudtrail.FactLaunch, instance)
@@ -284,14 +246,6 @@ func (o *Operator) usedBy(h *host, f *cloudtrail.Fact) string {
 		o.asked(h, cloudtrail.FactIssuedKey, f.Subject)
 	}
 	return o.cfg.Facts.UsedBy(f)
-}
-
-func (o *Operator) allocated(h *host, allocation string, add func(string)) {
-	for _, f := range o.facts(h, cloudtrail.FactAddress, allocation) {
-		if f.Interface != nil && f.Interface.Allocation == allocation {
-			add(f.Interface.PublicIP)
-		}
-	}
 }
 
 // shared tells an address that several instances of the key's network called from

@@ -131,14 +131,14 @@ func (o *Operator) byAgent(name string, addresses []string) (found []claim) {
 func (o *Operator) byAddress(addresses []string, at time.Time) (found []claim) {
 	for _, a := range addresses {
 		for _, f := range o.cfg.Facts.Of(cloudtrail.FactAddress, a) {
-			if f.Interface == nil || f.Interface.PrivateIP != a || f.Time.After(at.Add(launchSlack)) {
+			if f.Interface == nil || f.Interface.PrivateIP != a || f.Time.After(at.Add(launchSlack)) || o.ended(cloudtrail.FactInterfaceEnd, f.Interface.ID, at) {
 				continue
 			}
 			instance := f.Interface.Instance
 			if instance == "" {
 				instance = o.attached(f.Interface.ID, at)
 			}
-			if instance != "" && !o.ended(instance, at) {
+			if instance != "" && !o.ended(cloudtrail.FactInstanceEnd, instance, at) {
 				found = addClaim(found, claim{Instance: instance, Account: f.Account, Region: f.Region, Proof: ByAddress, At: f.Time})
 			}
 		}
@@ -159,8 +159,8 @@ func (o *Operator) attached(networkInterface string, at time.Time) (instance str
 	return instance
 }
 
-func (o *Operator) ended(instance string, at time.Time) bool {
-	for _, f := range o.cfg.Facts.Of(cloudtrail.FactInstanceEnd, instance) {
+func (o *Operator) ended(kind cloudtrail.FactKind, name string, at time.Time) bool {
+	for _, f := range o.cfg.Facts.Of(kind, name) {
 		if f.Time.Before(at) {
 			return true
 		}

@@ -128,6 +128,10 @@ func (x *extraction) addresses() {
 		if id := x.request("networkInterfaceId").text(); id != "" {
 			x.add(FactInterface, id).Interface = &Interface{ID: id, Instance: instance}
 		}
+	case "DeleteNetworkInterface":
+		if id := x.request("networkInterfaceId").text(); id != "" {
+			x.add(FactInterfaceEnd, id)
+		}
 	case "AllocateAddress":
 		x.elastic(FactAddress, x.response("publicIp").text(), x.response("allocationId").text(), "")
 	case "AssociateAddress":

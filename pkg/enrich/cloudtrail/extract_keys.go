@@ -19,6 +19,10 @@ func (x *extraction) keys() {
 		if id != "" {
 			x.add(FactIssuedKey, id).Key = &IssuedKey{SessionName: user}
 		}
+	case "DeleteAccessKey":
+		if id := keyID(x.request("accessKeyId").text()); id != "" {
+			x.add(FactKeyEnd, id)
+		}
 	case "AddRoleToInstanceProfile":
 		if name := x.request("instanceProfileName").text(); name != "" {
 			x.add(FactProfileRole, name).Profile = &Profile{Name: name, Role: x.request("roleName").text()}

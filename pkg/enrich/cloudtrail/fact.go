@@ -10,23 +10,25 @@ type FactKind string
 
 // The kinds, with what Subject holds and what Key is made of (see Fact.Key).
 const (
-	FactLaunch      FactKind = "launch"       // instance; one for each call that launched it (RunInstances, CreateFleet)
-	FactInstanceEnd FactKind = "instance_end" // instance, terminated
-	FactGroup       FactKind = "group"        // auto scaling group, created
-	FactIssuedKey   FactKind = "issued_key"   // access key id, handed out
-	FactProfile     FactKind = "profile"      // instance, with a profile or role from then on
-	FactProfileRole FactKind = "profile_role" // instance profile's name, a role added to it
-	FactSession     FactKind = "session"      // SSM session id, started or resumed
-	FactSessionEnd  FactKind = "session_end"  // SSM session id, terminated
-	FactCommand     FactKind = "command"      // SSM command id
-	FactSSHKey      FactKind = "ssh_key"      // instance, a public key that is accepted for 60 s
-	FactKeyPair     FactKind = "key_pair"     // key pair's name
-	FactInterface   FactKind = "interface"    // network interface id
-	FactAddress     FactKind = "address"      // address, owned from then on
-	FactAddressEnd  FactKind = "address_end"  // address, given up
-	FactAgent       FactKind = "ssm_agent"    // instance, as its SSM agent reports itself
-	FactLogin       FactKind = "login"        // principal id, logged in at the console or refused
-	FactUse         FactKind = "use"          // access key id, else principal id, used from an address (see Uses)
+	FactLaunch       FactKind = "launch"        // instance; one for each call that launched it (RunInstances, CreateFleet)
+	FactInstanceEnd  FactKind = "instance_end"  // instance, terminated
+	FactGroup        FactKind = "group"         // auto scaling group, created
+	FactIssuedKey    FactKind = "issued_key"    // access key id, handed out
+	FactKeyEnd       FactKind = "key_end"       // access key id, deleted
+	FactProfile      FactKind = "profile"       // instance, with a profile or role from then on
+	FactProfileRole  FactKind = "profile_role"  // instance profile's name, a role added to it
+	FactSession      FactKind = "session"       // SSM session id, started or resumed
+	FactSessionEnd   FactKind = "session_end"   // SSM session id, terminated
+	FactCommand      FactKind = "command"       // SSM command id
+	FactSSHKey       FactKind = "ssh_key"       // instance, a public key that is accepted for 60 s
+	FactKeyPair      FactKind = "key_pair"      // key pair's name
+	FactInterface    FactKind = "interface"     // network interface id
+	FactInterfaceEnd FactKind = "interface_end" // network interface id, deleted
+	FactAddress      FactKind = "address"       // address, owned from then on
+	FactAddressEnd   FactKind = "address_end"   // address, allocation or association, given up
+	FactAgent        FactKind = "ssm_agent"     // instance, as its SSM agent reports itself
+	FactLogin        FactKind = "login"         // principal id, logged in at the console or refused
+	FactUse          FactKind = "use"           // access key id, else principal id, used from an address (see Uses)
 )
 
 // Fact is one thing that a CloudTrail record states and that other records and

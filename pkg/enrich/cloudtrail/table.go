@@ -125,6 +125,8 @@ func names(f *Fact) []string {
 		if f.Interface.Gateway != "" {
 			all[3] = f.Interface.VPC
 		}
+	case f.Kind == FactAddressEnd && f.Interface != nil:
+		all[1], all[2], all[3] = f.Interface.PublicIP, f.Interface.Allocation, f.Interface.Association
 	case f.Kind == FactAgent && f.Agent != nil:
 		all[1], all[2] = f.Agent.Computer, f.Agent.IP
 	case f.Kind == FactUse && f.Use != nil:
@@ -165,8 +167,9 @@ func (t *Table) Changes() uint64 {
 }
 
 // Of returns the facts of a kind about a subject, the earliest first. An address is
-// also found by its instance and allocation, that of a NAT gateway by its VPC, an SSM agent by its computer's name
-// and address, a use by its address and instance. The caller leaves them alone; they are
+// also found by its instance and allocation, that of a NAT gateway by its VPC, the end of one
+// by its address, allocation and association, an SSM agent by its computer's name and
+// address, a use by its address and instance. The caller leaves them alone; they are
 // what was known then.
 func (t *Table) Of(kind FactKind, subject string) []*Fact { return t.of(kind, subject) }
 

@@ -35,7 +35,7 @@ func endOf(f *cloudtrail.Fact) (end time.Time, ok bool) {
 		return f.Until, !f.Until.IsZero()
 	case cloudtrail.FactSession, cloudtrail.FactSessionEnd, cloudtrail.FactCommand, cloudtrail.FactLogin:
 		return f.Time.Add(longest), true
-	case cloudtrail.FactInstanceEnd: // it outlives the facts about the instance (lasting)
+	case cloudtrail.FactInstanceEnd, cloudtrail.FactKeyEnd, cloudtrail.FactInterfaceEnd, cloudtrail.FactAddressEnd: // they outlive what they end (lasting)
 		return f.Time.Add(factsFor), true
 	}
 	return time.Time{}, false

@@ -3,6 +3,8 @@ package route
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/stackjoin/stackjoin/internal/sweep"
@@ -11,10 +13,10 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/enrich/owner"
 )
 
-// lasting knows the facts that this partition stated about instances: "i", a byte of a
-// hash of the instance, its id, a zero byte and the fact's key, with its kind. They last
-// as long as the instance does, whose end another partition may state: so what all
-// partitions stated is asked, in slices.
+// lasting knows the facts that this partition stated about what lasts until it is said to
+// have ended: "i", a byte of a hash of what a fact ends with, its name, a zero byte and the
+// fact's key, with the fact's kind and, behind zero bytes, what else it ends with. Another
+// partition may state the end: so what all partitions stated is asked, in slices.
 type lasting struct {
 	state enrich.State
 	facts *cloudtrail.Table
@@ -23,31 +25,45 @@ type lasting struct {
 
 const lastingKey = "i"
 
-// endsWith is the instance with which a fact ends, empty for none.
-func endsWith(f *cloudtrail.Fact) string {
-	switch f.Kind {
-	case cloudtrail.FactLaunch, cloudtrail.FactProfile, cloudtrail.FactAgent:
-		return f.Subject
-	case cloudtrail.FactInterface, cloudtrail.FactAddress:
-		if f.Interface != nil {
-			return f.Interface.Instance
+// endsWith are the names of instances, keys, interfaces, allocations and associations with
+// any of which a fact ends; none for a fact that lasts, or ends by itself. A name is never
+// given to anything else: so an address is none.
+func endsWith(f *cloudtrail.Fact) (names []string) {
+	add := func(all ...string) {
+		for _, name := range all {
+			if name != "" {
+				names = append(names, name)
+			}
 		}
 	}
-	return ""
+	switch f.Kind {
+	case cloudtrail.FactLaunch, cloudtrail.FactProfile, cloudtrail.FactAgent:
+		add(f.Subject)
+	case cloudtrail.FactIssuedKey:
+		if f.Until.IsZero() {
+			add(f.Subject)
+		}
+	case cloudtrail.FactInterface, cloudtrail.FactAddress:
+		if i := f.Interface; i != nil {
+			add(i.Instance, i.Association, i.Allocation, i.ID)
+		}
+	}
+	return names
 }
 
-// note keeps whose fact it is.
+// note keeps what a fact ends with.
 func (l *lasting) note(f *cloudtrail.Fact, key string) error {
-	instance := endsWith(f)
-	if instance == "" {
+	names := endsWith(f)
+	if len(names) == 0 {
 		return nil
 	}
-	sum := sha256.Sum256([]byte(instance))
-	own := append(append(append([]byte(lastingKey), sum[0]), instance...), 0)
-	return wrap(l.state.Put("", append(own, key...), []byte(f.Kind)))
+	sum := sha256.Sum256([]byte(names[0]))
+	own := append(append(append([]byte(lastingKey), sum[0]), names[0]...), 0)
+	value := strings.Join(append([]string{string(f.Kind)}, names[1:]...), "\x00")
+	return wrap(l.state.Put("", append(own, key...), []byte(value)))
 }
 
-// forget deletes the facts about instances that ended long ago.
+// forget deletes the facts about what ended long ago.
 func (l *lasting) forget(now time.Time, out *enrich.Out) error {
 	if now.IsZero() {
 		return nil // no broker tells the time
@@ -57,21 +73,16 @@ func (l *lasting) forget(now time.Time, out *enrich.Out) error {
 
 func (l *lasting) slice(slice byte, now time.Time, out *enrich.Out) error {
 	prefix := append([]byte(lastingKey), slice)
-	over := map[string]bool{}
 	type fact struct{ own, key, kind string }
 	var old []fact
-	err := l.state.Scan("", prefix, func(own, kind []byte) error {
-		instance, key, ok := bytes.Cut(own[len(prefix):], []byte{0})
+	err := l.state.Scan("", prefix, func(own, value []byte) error {
+		name, key, ok := bytes.Cut(own[len(prefix):], []byte{0})
 		if !ok {
 			return nil
 		}
-		ended, known := over[string(instance)]
-		if !known {
-			ended = l.ended(string(instance), now)
-			over[string(instance)] = ended
-		}
-		if ended {
-			old = append(old, fact{string(own), string(key), string(kind)})
+		kind, others, _ := strings.Cut(string(value), "\x00")
+		if l.ended(string(name), now) || slices.ContainsFunc(strings.Split(others, "\x00"), func(name string) bool { return l.ended(name, now) }) {
+			old = append(old, fact{string(own), string(key), kind})
 		}
 		return nil
 	})
@@ -87,11 +98,13 @@ func (l *lasting) slice(slice byte, now time.Time, out *enrich.Out) error {
 	return nil
 }
 
-// ended tells that an instance was terminated so long ago that nothing is asked of it.
-func (l *lasting) ended(instance string, now time.Time) bool {
-	for _, f := range l.facts.Of(cloudtrail.FactInstanceEnd, instance) {
-		if now.Sub(f.Time) > factsFor {
-			return true
+// ended tells that something ended so long ago that nothing is asked of it.
+func (l *lasting) ended(name string, now time.Time) bool {
+	for _, kind := range []cloudtrail.FactKind{cloudtrail.FactInstanceEnd, cloudtrail.FactKeyEnd, cloudtrail.FactInterfaceEnd, cloudtrail.FactAddressEnd} {
+		for _, f := range l.facts.Of(kind, name) {
+			if now.Sub(f.Time) > factsFor {
+				return true
+			}
 		}
 	}
 	return false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -310,6 +311,65 @@ func TestFactsOfWhatEndedAreDeleted(t *testing.T) {
 	w.take("cloudtrail", issueOfKey, t0+365*day)
 	w.want(w.take("cloudtrail", other("1"), t0+394*day), "cloudtrail")
 	w.want(w.take("cloudtrail", other("2"), t0+396*day), "cloudtrail", "facts deleted")
+}
+
+// So is what was stated about keys, interfaces and addresses, also by another partition.
+func TestFactsEndWithTheirKeysInterfacesAndAddresses(t *testing.T) {
+	const day, lap = 24 * 3600, 6 * 3600
+	const record = `{"eventID":"%s","recipientAccountId":"111122223333","eventTime":"2026-11-23T10:00:00Z","eventSource":"%s.amazonaws.com","eventName":"%s","awsRegion":"eu-west-1",` +
+		`"userIdentity":{"type":"IAMUser","principalId":"AIDA","accountId":"111122223333"},"requestParameters":%s,"responseElements":%s}`
+	t0 := int(time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC).Sub(at(0)).Seconds())
+	w := newWorld(t, route.Config{})
+	for id, said := range map[string][4]string{
+		"key":       {"iam", "CreateAccessKey", `{"userName":"x"}`, `{"accessKey":{"accessKeyId":"AKIABACKDOOR1EXAMPLE","userName":"x"}}`},
+		"key-2":     {"iam", "CreateAccessKey", `{"userName":"x"}`, `{"accessKey":{"accessKeyId":"AKIALIVING000EXAMPLE","userName":"x"}}`},
+		"interface": {"ec2", "CreateNetworkInterface", `{}`, `{"networkInterface":{"networkInterfaceId":"eni-1","privateIpAddress":"10.0.0.1"}}`},
+		"address":   {"ec2", "AllocateAddress", `{}`, `{"publicIp":"203.0.113.80","allocationId":"eipalloc-1"}`},
+		"tie":       {"ec2", "AssociateAddress", `{"allocationId":"eipalloc-1","networkInterfaceId":"eni-2"}`, `{"associationId":"eipassoc-1"}`},
+	} {
+		w.take("cloudtrail", fmt.Sprintf(record, id, said[0], said[1], said[2], said[3]), t0)
+	}
+	ends := func(kind cloudtrail.FactKind, subject string, i *cloudtrail.Interface, seconds int) {
+		t.Helper()
+		value, err := json.Marshal(&cloudtrail.Fact{Kind: kind, Subject: subject, Account: "111122223333", Time: at(seconds), Interface: i})
+		if err == nil {
+			err = w.facts.Learn(value)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ends(cloudtrail.FactKeyEnd, "AKIABACKDOOR1EXAMPLE", nil, t0+60)
+	ends(cloudtrail.FactInterfaceEnd, "eni-1", nil, t0+60)
+	ends(cloudtrail.FactAddressEnd, "eipassoc-1", &cloudtrail.Interface{Association: "eipassoc-1"}, t0+60)
+	n := 0
+	deleted := func(from int) map[string]int {
+		kinds := map[string]int{}
+		for second := from; second < from+lap; second += 60 {
+			n++
+			for _, o := range w.process("cloudtrail", fmt.Sprintf(call, fmt.Sprint(n), ""), second).Outputs {
+				if key := string(o.Key); o.Stream == enrich.Facts && len(o.Value) == 0 {
+					kind, _, _ := strings.Cut(key, "/")
+					kinds[kind]++
+					if strings.Contains(key, "AKIALIVING") {
+						t.Errorf("%s is deleted", key)
+					}
+				}
+			}
+		}
+		return kinds
+	}
+	if kinds := deleted(t0 + 29*day); len(kinds) != 0 {
+		t.Errorf("deleted after 29 days: %v", kinds)
+	}
+	w.restart()
+	if kinds := deleted(t0 + 31*day); !maps.Equal(kinds, map[string]int{"issued_key": 1, "interface": 1, "address": 2}) {
+		t.Errorf("deleted: %v", kinds)
+	}
+	ends(cloudtrail.FactAddressEnd, "eipalloc-1", &cloudtrail.Interface{Allocation: "eipalloc-1"}, t0+32*day)
+	if kinds := deleted(t0 + 63*day); !maps.Equal(kinds, map[string]int{"address": 1}) {
+		t.Errorf("deleted: %v", kinds)
+	}
 }
 
 // What was stated about an instance is deleted 30 days after its end, whoever stated that,
