@@ -111,9 +111,15 @@ func (r *Router) OnIdle(out *enrich.Out) error {
 	if len(r.kept.by) == 0 || changes == r.kept.changes && !due {
 		return nil
 	}
-	r.kept.changes, r.kept.looked = changes, r.now
+	if r.kept.changes = changes; due {
+		r.kept.looked = r.now
+	}
 	for who, all := range r.kept.by {
-		left, err := r.look(who, all, out)
+		known := r.knows(who)
+		if !known && !due {
+			continue
+		}
+		left, err := r.look(who, all, known, out)
 		if err != nil {
 			return err
 		}
@@ -126,9 +132,9 @@ func (r *Router) OnIdle(out *enrich.Out) error {
 	return nil
 }
 
-// look takes what may be somebody's on, and returns what still waits.
-func (r *Router) look(who string, all []entry, out *enrich.Out) (left []entry, err error) {
-	known := r.knows(who)
+// look takes what may be somebody's on, if that is known, gives up what waited too long,
+// and returns what still waits.
+func (r *Router) look(who string, all []entry, known bool, out *enrich.Out) (left []entry, err error) {
 	for _, e := range all {
 		sent := false
 		if known {
