@@ -25,6 +25,9 @@ const (
 	rowsOfChaos    = 18_000
 	rowsPerSecond  = 600
 	bytesPerSecond = rowsPerSecond * 500
+
+	// longRowsPerSecond is less, for what comes out of a long run is held in memory.
+	longRowsPerSecond = 100
 )
 
 // storyteller is one host, whose processes start others and talk to the network.
@@ -95,7 +98,7 @@ func (s *storyteller) row() (query, columns string) {
 }
 
 // produce writes the rows at an even pace until all are there.
-func (j *join) produce(ctx context.Context, rng *rand.Rand) {
+func (j *join) produce(ctx context.Context, rng *rand.Rand, rows, perSecond int) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(j.kafka.Addrs()...), kgo.RequiredAcks(kgo.AllISRAcks()))
 	if err != nil {
 		j.t.Error(err)
@@ -117,8 +120,8 @@ func (j *join) produce(ctx context.Context, rng *rand.Rand) {
 		}
 		return len(rows)
 	}
-	for sent := 0; sent < rowsOfChaos && pause(ctx, tick); {
-		for end := sent + int(rowsPerSecond*tick/time.Second); sent < end; {
+	for sent := 0; sent < rows && pause(ctx, tick); {
+		for end := sent + perSecond*int(tick)/int(time.Second); sent < end; {
 			h := hosts[rng.IntN(len(hosts))]
 			sent += send(h, h.tell())
 		}

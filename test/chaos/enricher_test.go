@@ -31,15 +31,21 @@ func TestEnrichersLoseAndRepeatNothingWhateverDies(t *testing.T) {
 	for _, seed := range seeds(t, chaosSeeds(t, enricherSeeds)) {
 		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
 			disturbed := newJoin(t, kafka, binary, fmt.Sprintf("chaos-%d", seed), fmt.Sprintf("rows-%d", seed))
-			disturbed.disturb(rand.New(rand.NewPCG(seed, 0)))
-			rows := kafkatest.Read(t, kafka.Addrs(), disturbed.input)
-			out := disturbed.output()
-			exactlyOnce(t, rows, out)
-			calm := newJoin(t, kafka, binary, fmt.Sprintf("calm-%d", seed), disturbed.input)
-			calm.run()
-			sameRecords(t, out, calm.output())
+			disturbed.disturb(rand.New(rand.NewPCG(seed, 0)), 0)
+			disturbed.asCalm()
 		})
 	}
+}
+
+// asCalm holds what came out against the rows, and against a run that nobody disturbs.
+func (j *join) asCalm() {
+	j.t.Helper()
+	rows := kafkatest.Read(j.t, j.kafka.Addrs(), j.input)
+	out := j.output()
+	exactlyOnce(j.t, rows, out)
+	calm := newJoin(j.t, j.kafka, j.binary, "calm-"+j.name, j.input)
+	calm.run()
+	sameRecords(j.t, out, calm.output())
 }
 
 // run takes all rows through one enricher that nobody disturbs.
@@ -50,14 +56,17 @@ func (j *join) run() {
 	w.stop()
 }
 
-// disturb takes rows through enrichers while things happen, and returns when every
-// row has been taken.
-func (j *join) disturb(rng *rand.Rand) {
+// disturb takes rows through enrichers while things happen, for at least so long, and
+// returns when every row has been taken.
+func (j *join) disturb(rng *rand.Rand, least time.Duration) {
 	j.t.Helper()
 	ctx, cancel := context.WithCancel(j.t.Context())
 	var producing sync.WaitGroup
-	stories := split(rng)
-	producing.Go(func() { j.produce(ctx, stories) })
+	stories, rows, perSecond := split(rng), rowsOfChaos, rowsPerSecond
+	if least > 0 {
+		rows, perSecond = int(least.Seconds())*longRowsPerSecond, longRowsPerSecond
+	}
+	producing.Go(func() { j.produce(ctx, stories, rows, perSecond) })
 	defer producing.Wait()
 	defer cancel()
 	d := &disturbance{join: j, rng: rng, done: map[string]int{}}
@@ -65,13 +74,17 @@ func (j *join) disturb(rng *rand.Rand) {
 		d.workers = append(d.workers, j.start())
 	}
 	pause(ctx, time.Duration(2000+rng.IntN(3000))*time.Millisecond)
-	d.havoc(ctx)
+	for began := time.Now(); ; d.restart = false {
+		if d.havoc(ctx); time.Since(began) >= least {
+			break
+		}
+	}
 	producing.Wait()
 	j.caughtUp()
 	for _, w := range d.workers {
 		w.stop()
 	}
-	j.t.Logf("%d rows, %d enrichers with %d starts, done to them: %v", rowsOfChaos, len(d.workers), j.starts.Load(), d.done)
+	j.t.Logf("%d rows, %d enrichers with %d starts, done to them: %v", rows, len(d.workers), j.starts.Load(), d.done)
 }
 
 // disturbance is what happens to a join.

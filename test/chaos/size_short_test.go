@@ -6,7 +6,7 @@ import "time"
 
 // What a change can wait for.
 const (
-	enricherSeeds = 3
+	enricherSeeds = 5
 	killSeeds     = 10
 	outage        = 20 * time.Second
 	quotaBytes    = 256 << 20
