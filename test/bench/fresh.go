@@ -305,7 +305,9 @@ func (s *sightings) came(r *kgo.Record) {
 
 // waitsForNothing tells of a row that is not held for what later rows may tell of its
 // process: one of the files that changed.
-func waitsForNothing(value []byte) bool { return bytes.HasPrefix(value, []byte(`{"name":"pack_linux_file_events"`)) }
+func waitsForNothing(value []byte) bool {
+	return bytes.HasPrefix(value, []byte(`{"name":"pack_linux_file_events"`))
+}
 
 // silences are the longest times in which nothing came of a partition, in seconds, the
 // longest first.
