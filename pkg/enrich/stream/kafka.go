@@ -16,11 +16,12 @@ import (
 )
 
 // Time-outs of a session. Shorter than franz-go's own, since they bound how long
-// a partition stands still after its owner was killed; the transaction's is the
-// shorter of the two, so that a dead owner's open transaction does not outlive
-// its membership.
+// a partition stands still after its owner was killed: brokers take no session that
+// is shorter, unless told to (group.min.session.timeout.ms). A dead owner's open
+// transaction is ended by who follows it (fencer), or else at its time-out.
 const (
-	sessionTimeout     = 20 * time.Second
+	sessionTimeout     = 6 * time.Second
+	heartbeat          = 1500 * time.Millisecond
 	transactionTimeout = 15 * time.Second
 	rebalanceTimeout   = 60 * time.Second
 )
@@ -91,6 +92,8 @@ type KafkaSession struct {
 	cfg    KafkaConfig
 	client *kgo.Client
 	txn    *kgo.GroupTransactSession // nil for at least once
+	writer string                    // the end of its transactional id, which is the session's own
+	fencer *fencer                   // nil for at least once
 	limits *limits
 	turn   int           // which suspect is tried next
 	ended  time.Duration // how long the last transaction took
@@ -136,11 +139,15 @@ func OpenKafka(cfg KafkaConfig) (*KafkaSession, error) {
 	if s.cfg.Monitor == nil {
 		s.cfg.Monitor = unwatched{}
 	}
+	if cfg.ExactlyOnce {
+		s.writer = randomHex()
+		s.fencer = newFencer(cfg.Group, s.writer, func() *kgo.Client { return s.client }, cfg.Log)
+	}
 	opts := s.options()
 	if cfg.ExactlyOnce {
 		// Every session has an id of its own: what fences a zombie is its group
 		// generation (KIP-447), not a fixed transactional id.
-		opts = append(opts, kgo.TransactionalID(cfg.Group+"-"+randomHex()), kgo.TransactionTimeout(transactionTimeout))
+		opts = append(opts, kgo.TransactionalID(cfg.Group+"-"+s.writer), kgo.TransactionTimeout(transactionTimeout))
 	}
 	opts = append(opts, cfg.Connection...)
 	var err error
@@ -176,11 +183,12 @@ func (s *KafkaSession) options() []kgo.Opt {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(sessionTimeout),
+		kgo.HeartbeatInterval(heartbeat),
 		kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.FetchMaxWait(fetchWait),
 		kgo.FetchMaxBytes(maxBytes),
 		kgo.FetchMaxPartitionBytes(maxBytes / 4),
-		kgo.Balancers(&witness{balance.Copartition(), s.note}),
+		kgo.Balancers(&witness{balance.Copartition(s.writer), s.note}),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.assign(m) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.revoke(m) }),
 		kgo.OnOffsetsFetched(s.fetchedOffsets),
@@ -228,6 +236,10 @@ func (n named) Partition(r *kgo.Record, partitions int) int {
 // Close leaves the group. Nothing is half done afterwards: an open transaction
 // is aborted, and what it read is read again by whoever takes the partitions.
 func (s *KafkaSession) Close() {
+	if s.fencer != nil {
+		s.fencer.stop()
+		defer s.fencer.running.Wait() // no partition comes any more, then
+	}
 	s.client.CloseAllowingRebalance()
 	s.mu.Lock()
 	left := s.workers

@@ -94,7 +94,7 @@ func (s *KafkaSession) transact(ctx context.Context, outputs []enrich.Output, wo
 		return err
 	}
 	ctx = kgo.PreTxnCommitFnContext(ctx, func(req *kmsg.TxnOffsetCommitRequest) error {
-		req.Topics = transactionOffsets(workers)
+		req.Topics = s.transactionOffsets(workers)
 		return nil
 	})
 	// A member that the group has given up would wait here for ever, for a heartbeat
@@ -112,11 +112,11 @@ func (s *KafkaSession) transact(ctx context.Context, outputs []enrich.Output, wo
 	return nil
 }
 
-func transactionOffsets(workers []*worker) (topics []kmsg.TxnOffsetCommitRequestTopic) {
+func (s *KafkaSession) transactionOffsets(workers []*worker) (topics []kmsg.TxnOffsetCommitRequestTopic) {
 	for _, w := range workers {
 		for name, src := range w.sources {
 			p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-			metadata := src.trial.passed(src.next()).metadata()
+			metadata := signed(src.trial.passed(src.next()).metadata(), s.writer)
 			p.Partition, p.Offset, p.Metadata = w.id, src.next(), &metadata
 			topic := kmsg.NewTxnOffsetCommitRequestTopic()
 			topic.Topic, topic.Partitions = name, append(topic.Partitions, p)

@@ -43,6 +43,9 @@ func (s *KafkaSession) assign(m map[string][]int32) {
 	<-s.opened
 	s.revoke(s.held(m)) // what went and came back without a word
 	s.client.PauseFetchPartitions(m)
+	if s.fencer != nil {
+		s.fencer.start(m)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for topic, ids := range m {

@@ -32,7 +32,7 @@ func (s *KafkaSession) mark(ctx context.Context) error {
 				t = trial{From: first, To: src.next(), Size: src.next() - first}
 			}
 			t.Begun = true
-			marks = append(marks, mark{Partition{topic, id}, src.committed, t.metadata()})
+			marks = append(marks, mark{Partition{topic, id}, src.committed, signed(t.metadata(), s.writer)})
 		}
 	}
 	s.mu.Unlock()

@@ -28,7 +28,10 @@ const protocol = "stackjoin-copartition"
 //
 // What members tell is Kafka's ConsumerProtocolSubscription, version 3: topics,
 // what they own, and the generation they own it by.
-func Copartition() kgo.GroupBalancer { return copartition{} }
+//
+// name is what the member calls itself: whoever describes the group finds it as the
+// member's user data. It may be empty.
+func Copartition(name string) kgo.GroupBalancer { return copartition{name} }
 
 // Check wants all topics to have the same number of partitions, which the map
 // gives by name. Its error is for the person who starts the program.
@@ -55,7 +58,7 @@ func Check(partitions map[string]int32) error {
 }
 
 // copartition implements kgo.GroupBalancer, and kgo.ConsumerBalancerBalance.
-type copartition struct{}
+type copartition struct{ name string }
 
 func (copartition) ProtocolName() string { return protocol }
 func (copartition) IsCooperative() bool  { return true }
@@ -66,11 +69,14 @@ func (copartition) ParseSyncAssignment(assignment []byte) (map[string][]int32, e
 
 // JoinGroupMetadata is the same bytes for the same input: Kafka rebalances when a
 // member's metadata change.
-func (copartition) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
+func (c copartition) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
 	meta := kmsg.NewConsumerMemberMetadata()
 	meta.Version = 3
 	meta.Topics = topics
 	meta.Generation = generation
+	if c.name != "" {
+		meta.UserData = []byte(c.name)
+	}
 	for _, topic := range slices.Sorted(maps.Keys(owned)) {
 		o := kmsg.NewConsumerMemberMetadataOwnedPartition()
 		o.Topic, o.Partitions = topic, owned[topic]

@@ -115,9 +115,9 @@ func TestATopicMoreComesWithTheNumbersOfTheOthers(t *testing.T) {
 // Kafka rebalances when a member's metadata change: they do not by themselves.
 func TestMetadataAreTheSameBytesEachTime(t *testing.T) {
 	m := &member{id: "m", generation: 3, owned: []int32{1, 2, 5}, topics: []string{"a", "b", "c", "d"}}
-	first := m.metadata(balance.Copartition())
+	first := m.metadata(balance.Copartition(""))
 	for range 50 {
-		if again := m.metadata(balance.Copartition()); string(again) != string(first) {
+		if again := m.metadata(balance.Copartition("")); string(again) != string(first) {
 			t.Fatalf("%q, then %q", first, again)
 		}
 	}
@@ -149,7 +149,7 @@ func TestTopicsOfDifferentSizesAreRefused(t *testing.T) {
 }
 
 func TestAGroupOverTopicsOfDifferentSizesIsNotBalanced(t *testing.T) {
-	b := balance.Copartition()
+	b := balance.Copartition("")
 	m := member{generation: -1, topics: []string{"results", "side"}}
 	for _, partitions := range []map[string]int32{{"results": 4, "side": 6}, {"results": 4}} {
 		balancer, _, err := b.MemberBalancer([]kmsg.JoinGroupResponseMember{{MemberID: "m", ProtocolMetadata: m.metadata(b)}})
@@ -165,7 +165,7 @@ func TestAGroupOverTopicsOfDifferentSizesIsNotBalanced(t *testing.T) {
 // Metadata come from other members: whatever they are, the balancer fails or gives
 // each number once.
 func FuzzBalance(f *testing.F) {
-	b := balance.Copartition()
+	b := balance.Copartition("")
 	f.Add((&member{generation: 2, owned: []int32{0, 3}, topics: []string{"results", "side"}}).metadata(b), []byte{})
 	f.Add(kgo.CooperativeStickyBalancer().JoinGroupMetadata([]string{"results"}, map[string][]int32{"results": {1}}, 4), []byte{0, 1})
 	f.Add([]byte{0, 1, 0, 0, 0, 0}, []byte("x"))

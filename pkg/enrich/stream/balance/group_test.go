@@ -39,7 +39,7 @@ type fataler interface {
 
 func newGroup(t fataler, numbers int32) *group {
 	return &group{
-		t: t, balancer: balance.Copartition(), partitions: map[string]int32{"results": numbers, "side": numbers},
+		t: t, balancer: balance.Copartition(""), partitions: map[string]int32{"results": numbers, "side": numbers},
 		members: map[string]*member{}, absent: map[string]*member{},
 	}
 }

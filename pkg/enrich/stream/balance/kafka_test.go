@@ -101,7 +101,7 @@ func (w *watched) consume(t *testing.T, brokers []string, id int) (stop func()) 
 	t.Helper()
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(brokers...), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("results", "side"),
-		kgo.Balancers(balance.Copartition()), kgo.HeartbeatInterval(100*time.Millisecond),
+		kgo.Balancers(balance.Copartition("")), kgo.HeartbeatInterval(100*time.Millisecond),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { w.assigned(id, m) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { w.revoked(id, m) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { w.revoked(id, m) }),
