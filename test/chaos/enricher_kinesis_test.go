@@ -4,12 +4,8 @@ package chaos
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math/big"
 	"math/rand/v2"
@@ -17,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -26,11 +21,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stackjoin/stackjoin/internal/kinesistest"
-	"github.com/stackjoin/stackjoin/pkg/kpl"
 	"github.com/stackjoin/stackjoin/pkg/sink"
 	"github.com/stackjoin/stackjoin/pkg/sink/kinesis"
 )
@@ -112,94 +105,6 @@ feeds: [{name: sample, path: %[10]s/sample.txt, confidence: 80, allow_private: t
 	})
 	j.tail = newTailer(t, s.client, name+".enriched")
 	return j
-}
-
-// tailer reads a stream that is never resharded, as it grows.
-type tailer struct {
-	t      *testing.T
-	client *awskinesis.Client
-	stream string
-	shards []*tailed
-}
-
-// tailed is one shard of it.
-type tailed struct {
-	id, last string        // last is the sequence number of the last record read
-	iterator *string       // nil where it has to be asked for
-	records  []*kgo.Record // as a topic would have them
-}
-
-func newTailer(t *testing.T, client *awskinesis.Client, name string) *tailer {
-	t.Helper()
-	shards, err := client.ListShards(t.Context(), &awskinesis.ListShardsInput{StreamName: &name})
-	must(t, err)
-	r := &tailer{t: t, client: client, stream: name}
-	for _, s := range shards.Shards {
-		r.shards = append(r.shards, &tailed{id: *s.ShardId})
-	}
-	return r
-}
-
-// read takes in what came since, and returns all.
-func (r *tailer) read() (all []*kgo.Record) {
-	r.t.Helper()
-	for _, s := range r.shards {
-		for r.more(s) {
-		}
-		all = append(all, s.records...)
-	}
-	return all
-}
-
-// more reads on in a shard; it is false at its tip.
-func (r *tailer) more(s *tailed) bool {
-	r.t.Helper()
-	if s.iterator == nil {
-		in := &awskinesis.GetShardIteratorInput{StreamName: &r.stream, ShardId: &s.id, ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
-		if s.last != "" {
-			in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &s.last
-		}
-		out, err := r.client.GetShardIterator(r.t.Context(), in)
-		must(r.t, err)
-		s.iterator = out.ShardIterator
-	}
-	out, err := r.client.GetRecords(r.t.Context(), &awskinesis.GetRecordsInput{ShardIterator: s.iterator})
-	var expired *types.ExpiredIteratorException // after five minutes, in which rows were written
-	if errors.As(err, &expired) {
-		s.iterator = nil
-		return true
-	}
-	must(r.t, err)
-	s.iterator = out.NextShardIterator
-	for i := range out.Records {
-		s.records = append(s.records, recordsIn(r.t, &out.Records[i])...)
-		s.last = *out.Records[i].SequenceNumber
-	}
-	return len(out.Records) > 0 || aws.ToInt64(out.MillisBehindLatest) > 0
-}
-
-func recordsIn(t *testing.T, in *types.Record) (out []*kgo.Record) {
-	t.Helper()
-	data := unzipped(t, in.Data)
-	a, ok, err := kpl.Parse(data)
-	must(t, err)
-	if !ok {
-		return []*kgo.Record{named(t, []byte(*in.PartitionKey), data)}
-	}
-	for _, r := range a.All() {
-		out = append(out, named(t, bytes.Clone(r.PartitionKey), bytes.Clone(r.Data)))
-	}
-	return out
-}
-
-// named is a record as a topic would have it: with its id beside it.
-func named(t *testing.T, key, value []byte) *kgo.Record {
-	t.Helper()
-	var v struct {
-		Enrichment struct{ Event struct{ ID string } }
-	}
-	must(t, json.Unmarshal(value, &v))
-	return &kgo.Record{Key: key, Value: value, Headers: []kgo.RecordHeader{{Key: "id", Value: []byte(v.Enrichment.Event.ID)}}}
 }
 
 // tellTo writes rows of several hosts to a stream as logger-ext does, and returns them
@@ -507,99 +412,4 @@ func TestRowsComeThroughKinesisWhoeverIsKilled(t *testing.T) {
 		repeats := checkNames(t, records)
 		t.Logf("%d rows promised, %d records, %d repeats, %d enricher starts", l.promised(), len(records), repeats, j.starts.Load())
 	})
-}
-
-// What is read from Kinesis can go to files or to S3, with the state in S3.
-func TestKinesisRowsGoToFilesAndToS3WithTheirStateInS3(t *testing.T) {
-	binary, address := buildEnricher(t), kinesistest.S3(t)
-	client := kinesistest.S3Client(t, address)
-	for _, to := range []string{"files", "s3"} {
-		t.Run(to, func(t *testing.T) {
-			s, rng := newStreams(t), rand.New(rand.NewPCG(1, 1))
-			kinesistest.CreateStream(t, s.front.Endpoint(), "rows", 2)
-			j := s.newJoin(binary, "joins", "rows")
-			b := bucket{t, client, "joins-" + to}
-			_, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &b.name})
-			must(t, err)
-			outputs, lines := "dir: "+filepath.Join(j.dir, "out"), func() [][]byte { return linesOfFiles(t, filepath.Join(j.dir, "out", "joins.enriched-*.ndjson")) }
-			if to == "s3" {
-				outputs, lines = "dir: s3://"+b.name+"/out, endpoint: "+address, func() [][]byte { return b.lines("out/joins.enriched/") }
-			}
-			text, err := os.ReadFile(j.config)
-			must(t, err)
-			changed := strings.NewReplacer("outputs: {", "outputs: {to: "+to+", "+outputs+", ", "journal: "+j.journal, "journal: s3://"+b.name+"/a\n  journal_endpoint: "+address).Replace(string(text))
-			must(t, os.WriteFile(j.config, []byte(changed), 0o600))
-			w := j.start()
-			rows := s.tellTo("rows", rng, func() {
-				if rng.IntN(8) == 0 {
-					w.signal(syscall.SIGKILL)
-				}
-			})
-			told := func() (out []*kgo.Record) {
-				for _, line := range lines() {
-					out = append(out, named(t, nil, line))
-				}
-				return out
-			}
-			once, repeats := distinct(t, j.caughtUp(rows, told))
-			w.stop()
-			if len(b.objects("a/rows/shardId-")) == 0 {
-				t.Error("no state is in the bucket")
-			}
-			t.Logf("%d rows, %d records, %d repeats, %d starts, %d objects", len(rows), len(once), repeats, j.starts.Load(), len(b.objects("")))
-		})
-	}
-}
-
-// linesOfFiles are the whole lines of files: a killed process leaves half a line.
-func linesOfFiles(t *testing.T, pattern string) (all [][]byte) {
-	t.Helper()
-	names, err := filepath.Glob(pattern)
-	must(t, err)
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		must(t, err)
-		for line := range bytes.Lines(text[:bytes.LastIndexByte(text, '\n')+1]) {
-			all = append(all, bytes.TrimSuffix(line, []byte("\n")))
-		}
-	}
-	return all
-}
-
-// bucket is one of S3.
-type bucket struct {
-	t      *testing.T
-	client *s3.Client
-	name   string
-}
-
-// objects are the keys that begin with prefix, in their order.
-func (b bucket) objects(prefix string) (keys []string) {
-	b.t.Helper()
-	for pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: &prefix}); pages.HasMorePages(); {
-		page, err := pages.NextPage(b.t.Context())
-		must(b.t, err)
-		for _, o := range page.Contents {
-			keys = append(keys, aws.ToString(o.Key))
-		}
-	}
-	return keys
-}
-
-// lines are those of all objects whose keys begin with prefix, out of gzip.
-func (b bucket) lines(prefix string) (all [][]byte) {
-	b.t.Helper()
-	for _, key := range b.objects(prefix) {
-		out, err := b.client.GetObject(b.t.Context(), &s3.GetObjectInput{Bucket: &b.name, Key: &key})
-		must(b.t, err)
-		plain, err := gzip.NewReader(out.Body)
-		must(b.t, err)
-		text, err := io.ReadAll(plain)
-		_ = out.Body.Close()
-		must(b.t, err)
-		for line := range bytes.Lines(text) {
-			all = append(all, bytes.TrimSuffix(line, []byte("\n")))
-		}
-	}
-	return all
 }
