@@ -2,7 +2,6 @@ package route
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -143,9 +142,7 @@ func (r *Router) states(in *enrich.Input, record *cloudtrail.Record, out *enrich
 		if err := errors.Join(r.ends.note(&f, key, r.now), r.lasts.note(&f, key)); err != nil {
 			return err
 		}
-		if err := r.fact(f, key, out); err != nil {
-			return err
-		}
+		r.fact(f, key, out)
 	}
 	f, ok := cloudtrail.Uses(record)
 	if !ok {
@@ -156,21 +153,18 @@ func (r *Router) states(in *enrich.Input, record *cloudtrail.Record, out *enrich
 	if err != nil || !news {
 		return err
 	}
-	return r.fact(f, key, out)
+	r.fact(f, key, out)
+	return nil
 }
 
 // writer is what stage 1 calls itself in the keys of facts.
 const writer = "route"
 
-func (r *Router) fact(f cloudtrail.Fact, key string, out *enrich.Out) error {
-	value, err := json.Marshal(&f)
-	if err != nil {
-		return fmt.Errorf("fact %s: %w", key, err)
-	}
+func (r *Router) fact(f cloudtrail.Fact, key string, out *enrich.Out) {
+	value := f.Append(nil)
 	out.Add(enrich.Output{Stream: enrich.Facts, Key: []byte(key), Value: value, ID: key, Kind: string(f.Kind), Schema: owner.SchemaFact})
 	r.facts.state(f) // the next record may rest on it
 	r.facts.own.note(value)
-	return nil
 }
 
 // used knows which uses of credentials were stated: "u" and the fact's key, with the
