@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
+	"github.com/stackjoin/stackjoin/internal/gcpace"
 	"github.com/stackjoin/stackjoin/internal/joins"
 	"github.com/stackjoin/stackjoin/internal/logging"
 	"github.com/stackjoin/stackjoin/internal/metrics"
@@ -88,6 +89,10 @@ type parts struct {
 	log     *slog.Logger
 }
 
+// heapRoom is how much garbage there may be before it is collected: a transaction's worth
+// of several sessions.
+const heapRoom = 64 << 20
+
 // stage runs until its context ends.
 type stage func(context.Context) error
 
@@ -114,6 +119,7 @@ func runWith(ctx context.Context, cfg *enricherconf.Config, log *slog.Logger, fr
 	if places != nil {
 		group.Go(func() error { return places.Run(ctx, log) })
 	}
+	group.Go(func() error { return gcpace.Run(ctx, heapRoom) })
 	group.Go(func() error { return feeds.reload(ctx, store) })
 	group.Go(func() error { return metrics.Serve(ctx, cfg.Metrics, p.meter, log) })
 	for _, run := range stages {
