@@ -152,8 +152,13 @@ func (s *KafkaSession) Abort(ctx context.Context, cause error) error {
 	return s.failed(ctx, s.touched(), cause)
 }
 
-// abortPause keeps a refused transaction from being tried in a tight loop.
-const abortPause = time.Second
+// abortPause keeps a refused transaction from being tried in a tight loop. One that a
+// change of the group ended is tried sooner: the partitions that stay stand still until
+// then.
+const (
+	abortPause     = time.Second
+	rebalancePause = 200 * time.Millisecond
+)
 
 // failed puts the transaction's records back and forgets its changes of state.
 // The error it returns is ErrAborted when this session can go on.
@@ -177,8 +182,12 @@ func (s *KafkaSession) failed(ctx context.Context, workers []*worker, err error)
 	if broken || errors.Is(err, errOutcome) {
 		return err
 	}
+	pause := s.cfg.pause
+	if cause == "rebalance" {
+		pause = min(pause, rebalancePause)
+	}
 	select {
-	case <-time.After(s.cfg.pause):
+	case <-time.After(pause):
 	case <-ctx.Done():
 	}
 	return fmt.Errorf("%w: %w", ErrAborted, err)
