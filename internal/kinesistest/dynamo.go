@@ -48,7 +48,11 @@ func (w whole) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 	if err != nil {
 		return
 	}
-	in = in.Clone(context.WithoutCancel(in.Context()))
+	// A context that ends with nothing but this: for one that never ends, the proxy would
+	// look after the connection itself.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(in.Context()))
+	defer cancel()
+	in = in.Clone(ctx)
 	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	w.next.ServeHTTP(out, in)
 }
