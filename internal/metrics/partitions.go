@@ -16,10 +16,10 @@ import (
 // partitions are the metrics of the partitions that this process holds, and of
 // their transactions. It is safe for concurrent use.
 type partitions struct {
-	lag, sideLag, restoring, restored, remaining, bytes *prometheus.GaugeVec
-	newest, ahead, behind, held, kept, keptSize         *prometheus.GaugeVec
-	ended                                               *prometheus.CounterVec
-	all                                                 []*prometheus.GaugeVec
+	lag, sideLag, unmerged, restoring, restored, remaining, bytes *prometheus.GaugeVec
+	newest, ahead, behind, held, kept, keptSize                   *prometheus.GaugeVec
+	ended                                                         *prometheus.CounterVec
+	all                                                           []*prometheus.GaugeVec
 
 	mu      sync.Mutex
 	busy    map[int32]bool // restoring
@@ -46,6 +46,7 @@ func (m *Enricher) newPartitions(prefix, note string) *partitions {
 		return p
 	}
 	p.sideLag = gauge("side_lag_records", "Those of them that are on the side topic, about.")
+	p.unmerged = gauge("unmerged_records", "Records that were taken, since the partition came, although the topic they are merged with brought nothing of what it held for a second.")
 	p.newest = gauge("event_timestamp_seconds", "Latest time at which something happened that was processed, in Unix time; time() less this is how fresh the output is.")
 	p.ahead = gauge("host_clock_ahead_seconds", "Most that a host's clock was ahead of the broker's, of the rows of the last seconds.")
 	p.behind = gauge("host_delay_seconds", "Most time between a host's keeping a row and the broker's taking it, of the rows of the last seconds: a backlog, or a clock that is behind.")
@@ -118,6 +119,7 @@ func (p *partitions) Partition(s stream.PartitionStatus) {
 		p.lag.WithLabelValues(label).Set(float64(s.Lag))
 		if p.sideLag != nil { // of stage 2 alone
 			p.sideLag.WithLabelValues(label).Set(float64(s.SideLag))
+			p.unmerged.WithLabelValues(label).Set(float64(s.Unmerged))
 		}
 		p.bytes.WithLabelValues(label).Set(float64(s.StateBytes))
 		return

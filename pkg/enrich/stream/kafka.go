@@ -70,9 +70,10 @@ type KafkaConfig struct {
 	Monitor Monitor
 	Log     *slog.Logger
 
-	limits *limits       // of one session and those that take its place
-	pause  time.Duration // after an abort
-	ending time.Duration // that the end of a transaction may take
+	limits   *limits       // of one session and those that take its place
+	pause    time.Duration // after an abort
+	ending   time.Duration // that the end of a transaction may take
+	patience time.Duration // with a topic that brings nothing to merge
 }
 
 const defaultMaxRecordBytes = 1_000_000
@@ -136,6 +137,9 @@ func OpenKafka(cfg KafkaConfig) (*KafkaSession, error) {
 	if s.cfg.ending == 0 {
 		s.cfg.ending = transactionTimeout
 	}
+	if s.cfg.patience == 0 {
+		s.cfg.patience = mergePatience
+	}
 	if s.cfg.Monitor == nil {
 		s.cfg.Monitor = unwatched{}
 	}
@@ -180,6 +184,7 @@ func (s *KafkaSession) options() []kgo.Opt {
 		kgo.ConsumeTopics(s.cfg.Inputs...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // they may be the last before the end
 		kgo.BlockRebalanceOnPoll(),
 		kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(sessionTimeout),

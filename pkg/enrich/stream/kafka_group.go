@@ -55,7 +55,7 @@ func (s *KafkaSession) assign(m map[string][]int32) {
 				w = &worker{id: id, sources: map[string]*source{}, done: make(chan struct{})}
 				s.workers[id] = w
 			}
-			w.sources[topic] = &source{topic: topic}
+			w.sources[topic] = &source{topic: topic, patience: s.cfg.patience}
 			s.cfg.Monitor.Partition(PartitionStatus{ID: id, Restoring: true})
 		}
 	}

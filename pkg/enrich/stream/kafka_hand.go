@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-
-	"github.com/stackjoin/stackjoin/pkg/enrich"
 )
 
 // hand moves the next records into the transaction: those of one source under
@@ -40,7 +38,7 @@ func (s *KafkaSession) hand() []Batch {
 }
 
 func (s *KafkaSession) handSuspect(src *source) []Batch {
-	records, _ := src.hand(maxRecords, maxBytes)
+	records := src.hand(maxRecords, maxBytes)
 	first := records[0].Position
 	batch := Batch{Partition: s.partition(first.Partition), Records: records}
 	if batch.Poison = src.trial.poison(first.Offset); batch.Poison != "" {
@@ -58,20 +56,12 @@ func (s *KafkaSession) handAll(ids []int32) (batches []Batch) {
 		if !w.ready {
 			continue
 		}
-		var parts [][]enrich.Input
-		for _, topic := range slices.Sorted(maps.Keys(w.sources)) {
-			src := w.sources[topic]
-			if src.suspect() || records <= 0 || bytes <= 0 {
-				continue
+		if part := w.hand(records, bytes); len(part) > 0 {
+			batches = append(batches, Batch{Partition: s.partition(w.id), Records: part})
+			records -= len(part)
+			for j := range part {
+				bytes -= weight(&part[j])
 			}
-			part, size := src.hand(records, bytes)
-			if len(part) > 0 {
-				parts = append(parts, part)
-			}
-			records, bytes = records-len(part), bytes-size
-		}
-		if len(parts) > 0 {
-			batches = append(batches, Batch{Partition: s.partition(w.id), Records: merge(parts)})
 		}
 	}
 	return batches

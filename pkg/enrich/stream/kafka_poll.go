@@ -107,7 +107,7 @@ func (s *KafkaSession) tell(w *worker) {
 		return
 	}
 	w.status = time.Now()
-	s.cfg.Monitor.Partition(PartitionStatus{ID: w.id, Lag: w.lag(), SideLag: w.sources[s.cfg.Side].lag(), StateBytes: w.store.Bytes()})
+	s.cfg.Monitor.Partition(PartitionStatus{ID: w.id, Lag: w.lag(), SideLag: w.sources[s.cfg.Side].lag(), Unmerged: w.unmerged, StateBytes: w.store.Bytes()})
 }
 
 // compare holds the group's offset to the state, which says what it has seen.
@@ -150,8 +150,8 @@ func (s *KafkaSession) gather(ctx context.Context) error {
 	s.mu.Unlock()
 	lingering := false
 	for {
-		n, size := s.queued()
-		if n > 0 && !lingering {
+		held, n, size := s.queued()
+		if held > 0 && !lingering {
 			lingering = true
 			timer := time.AfterFunc(wait, cancel)
 			defer timer.Stop()
@@ -167,7 +167,9 @@ func (s *KafkaSession) gather(ctx context.Context) error {
 			return kgo.ErrClientClosed
 		}
 		s.take(fetches)
+		s.restrain()
 		if poll.Err() != nil {
+			s.horizon(ctx)
 			return s.hold(ctx)
 		}
 	}
@@ -182,24 +184,18 @@ func (s *KafkaSession) hold(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// queued counts what could be handed out now, the records under suspicion left
-// out: they go by themselves.
-func (s *KafkaSession) queued() (records, bytes int) {
+// queued counts what is held, and what of it could be handed out now: not what waits
+// for another source, and of records under suspicion only the first.
+func (s *KafkaSession) queued() (held, records, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range s.workers {
 		for _, src := range w.sources {
-			if src.trial.active() {
-				records += min(len(src.queue), 1)
-				continue
-			}
-			records += len(src.queue)
-			for i := range src.queue {
-				bytes += len(src.queue[i].Value)
-			}
+			n, size := w.due(src)
+			held, records, bytes = held+len(src.queue), records+n, bytes+size
 		}
 	}
-	return records, bytes
+	return held, records, bytes
 }
 
 // take puts what was fetched into the queues.
@@ -215,12 +211,20 @@ func (s *KafkaSession) take(fetches kgo.Fetches) {
 		src := w.sources[p.Topic]
 		src.high = max(src.high, p.HighWatermark)
 		for _, r := range p.Records {
-			if before := src.fetched; src.take(s.cfg.input(r)) && r.Offset > before && p.LogStartOffset > before {
+			if before := src.fetched; s.takeRecord(src, r) && r.Offset > before && p.LogStartOffset > before {
 				// Retention was faster than we.
 				src.gaps = append(src.gaps, InputGap{Partition{p.Topic, p.Partition}, before, min(p.LogStartOffset, r.Offset)})
 			}
 		}
 	})
+}
+
+// takeRecord queues a record; the end of a transaction only counts as read.
+func (s *KafkaSession) takeRecord(src *source, r *kgo.Record) bool {
+	if r.Attrs.IsControl() {
+		return src.pass(r.Offset)
+	}
+	return src.take(s.cfg.input(r))
 }
 
 // logAppendTime is the timestamp type of a record whose time the broker set.

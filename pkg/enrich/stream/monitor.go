@@ -9,6 +9,9 @@ type PartitionStatus struct {
 	Lag int64
 	// SideLag is how many of those are on the side topic.
 	SideLag int64
+	// Unmerged counts the records that were taken although the topic they are merged
+	// with had not brought what it held.
+	Unmerged int64
 	// Restoring says that its state is being read back; Restored and Remaining
 	// then count records of the state topic, and RestoredBytes what they weigh.
 	Restoring           bool

@@ -1,9 +1,7 @@
 package stream
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
@@ -24,6 +22,7 @@ type worker struct {
 	restored bool
 	ready    bool      // told by Poll: it has a pipeline
 	status   time.Time // when its status was last told
+	unmerged int64     // records that did not wait for another source any longer
 }
 
 // source is one topic's share of a worker: what was fetched of it and is not yet
@@ -35,8 +34,13 @@ type source struct {
 	committed int64
 	had       bool
 	start     int64
-	fetched   int64 // no record before it is taken in again
-	high      int64 // the high watermark as last seen
+	fetched   int64         // no record before it is taken in again; markers of transactions count
+	high      int64         // the high watermark as last seen
+	end       int64         // where it ended when that was last asked
+	behind    time.Time     // since when it has brought nothing of what comes before end; zero when all is here
+	latest    time.Time     // when the last record taken in was appended
+	patience  time.Duration // how long the others wait for it then
+	paused    bool          // it is too far ahead of the others
 	queue     []enrich.Input
 	handed    int  // records at the queue's head that are in the transaction under way
 	begun     bool // where reading begins is known
@@ -46,45 +50,71 @@ type source struct {
 	gaps      []InputGap
 }
 
-// next is the first offset that is not in the transaction under way.
+// next is the first offset that is not in the transaction under way: beyond the ends of
+// transactions that follow the last record, so that the group stands at the topic's end.
 func (src *source) next() int64 {
-	if src.handed > 0 {
-		return src.queue[src.handed-1].Position.Offset + 1
+	switch src.handed {
+	case 0:
+		return src.committed
+	case len(src.queue):
+		return src.fetched
 	}
-	return src.committed
+	return src.queue[src.handed-1].Position.Offset + 1
 }
 
 // take appends a fetched record, unless it was fetched before: the client goes
 // back to the last commit whenever a transaction is aborted.
 func (src *source) take(in enrich.Input) bool {
-	if in.Position.Offset < src.fetched {
+	if !src.pass(in.Position.Offset) {
 		return false
 	}
-	src.fetched = in.Position.Offset + 1
-	src.queue = append(src.queue, in)
+	src.queue, src.latest = append(src.queue, in), in.Appended
 	return true
+}
+
+// pass goes beyond what is at an offset, unless it did before.
+func (src *source) pass(offset int64) bool {
+	if offset < src.fetched {
+		return false
+	}
+	src.fetched = offset + 1
+	if src.fetched >= src.end {
+		src.behind = time.Time{}
+	} else if !src.behind.IsZero() {
+		src.behind = time.Now()
+	}
+	return true
+}
+
+// head is the record that would be handed out next, nil when none may be: the trial
+// says up to where.
+func (src *source) head() *enrich.Input {
+	if src.handed == len(src.queue) {
+		return nil
+	}
+	if first := src.queue[0].Position.Offset; src.handed == 0 && src.trial.active() && first > src.trial.From {
+		src.trial = src.trial.passed(first)
+	}
+	if in := &src.queue[src.handed]; in.Position.Offset < src.trial.end(src.queue[0].Position.Offset) {
+		return in
+	}
+	return nil
 }
 
 // hand moves up to n records of up to size bytes into the transaction, not past
 // what the trial allows.
-func (src *source) hand(n, size int) (records []enrich.Input, bytes int) {
-	if len(src.queue) == 0 {
-		return nil, 0
-	}
-	if first := src.queue[0].Position.Offset; src.trial.active() && first > src.trial.From {
-		src.trial = src.trial.passed(first)
-	}
-	end := src.trial.end(src.queue[0].Position.Offset)
-	for src.handed < min(n, len(src.queue)) && (bytes < size || src.handed == 0) {
-		in := &src.queue[src.handed]
-		if in.Position.Offset >= end {
+func (src *source) hand(n, size int) (records []enrich.Input) {
+	for bytes := 0; src.handed < n && (bytes < size || src.handed == 0); src.handed++ {
+		in := src.head()
+		if in == nil {
 			break
 		}
-		bytes += len(in.Key) + len(in.Value)
-		src.handed++
+		bytes += weight(in)
 	}
-	return src.queue[:src.handed], bytes
+	return src.queue[:src.handed]
 }
+
+func weight(in *enrich.Input) int { return len(in.Key) + len(in.Value) }
 
 // suspect tells whether the head of the queue is to be tried apart from others.
 func (src *source) suspect() bool {
@@ -110,22 +140,6 @@ func (w *worker) touched() bool {
 	return w.store.Pending() > 0
 }
 
-// merge returns the records of several topics as one, by the time they were
-// appended. Those of one topic stay in order.
-func merge(parts [][]enrich.Input) []enrich.Input {
-	if len(parts) == 1 {
-		return parts[0]
-	}
-	all := slices.Concat(parts...)
-	slices.SortStableFunc(all, func(a, b enrich.Input) int {
-		if a.Position.Topic == b.Position.Topic {
-			return cmp.Compare(a.Position.Offset, b.Position.Offset)
-		}
-		return a.Appended.Compare(b.Appended)
-	})
-	return all
-}
-
 // lag counts what is not processed, about.
 func (w *worker) lag() (n int64) {
 	for _, src := range w.sources {
@@ -138,6 +152,9 @@ func (w *worker) lag() (n int64) {
 func (src *source) lag() int64 {
 	if src == nil {
 		return 0
+	}
+	if len(src.queue) == 0 {
+		return max(src.high-max(src.committed, src.fetched), 0) // behind the last record there may be ends of transactions
 	}
 	return max(src.high-src.committed, int64(len(src.queue)), 0)
 }
