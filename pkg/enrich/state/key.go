@@ -77,17 +77,18 @@ func cutText(key []byte) (text string, rest []byte, err error) {
 	return text, key[end+2:], nil
 }
 
-// checkKey is ParseKey for those who want the error alone.
-func checkKey(key []byte) error {
+// checkKey is ParseKey for those who want the error, and how many bytes operator and host
+// take.
+func checkKey(key []byte) (scope int, err error) {
 	if len(key) > 0 && key[0] == keyVersion {
 		if operator, _, err := textEnd(key[1:]); err == nil {
-			if _, _, err := textEnd(key[1+operator+2:]); err == nil {
-				return nil
+			if host, _, err := textEnd(key[1+operator+2:]); err == nil {
+				return 1 + operator + 2 + host + 2, nil
 			}
 		}
 	}
-	_, _, _, err := ParseKey(key) // which says what is wrong
-	return err
+	_, _, _, err = ParseKey(key) // which says what is wrong
+	return 0, err
 }
 
 // appendScope appends the beginning of all of an operator's keys.

@@ -38,8 +38,12 @@ func FuzzParseKey(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		op, host, key, err := ParseKey(b)
-		if checked := checkKey(b); (checked == nil) != (err == nil) {
+		scope, checked := checkKey(b)
+		if (checked == nil) != (err == nil) {
 			t.Fatalf("%x: %v, and %v", b, err, checked)
+		}
+		if err == nil && !bytes.Equal(b[scope:], key) {
+			t.Fatalf("%x: its own key begins at %d, and is %x", b, scope, key)
 		}
 		if err == nil && !bytes.Equal(AppendKey(nil, op, host, key), b) {
 			t.Errorf("%x came apart as %q %q %q, which is another key", b, op, host, key)

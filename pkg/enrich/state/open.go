@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
@@ -173,6 +174,7 @@ func (s *Store) options() *pebble.Options {
 		},
 	}
 	o.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
+	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.FastestCompression }
 	o.EnsureDefaults()
 	return o
 }

@@ -164,26 +164,25 @@ func (s *Store) Discard() {
 // and next as the position after them. No State may be used before the last.
 // Its error is ErrFormat for records of a newer format.
 func (s *Store) Restore(records []Change, next int64) error {
-	if err := s.readable(records); err != nil {
-		return err
+	for i := range records {
+		if _, err := s.readable(&records[i]); err != nil {
+			return err
+		}
 	}
 	return s.apply(records, next)
 }
 
-// readable refuses records that this version does not understand.
-func (s *Store) readable(records []Change) error {
-	for _, r := range records {
-		if err := checkKey(r.Key); err != nil {
-			return fmt.Errorf("changelog %s/%d: %w", s.of.Topic, s.of.Partition, err)
-		}
-		if r.Value == nil {
-			continue
-		}
-		if err := s.formats.reads(r.Value); err != nil {
-			return fmt.Errorf("changelog %s/%d: %w", s.of.Topic, s.of.Partition, err)
-		}
+// readable refuses a record that this version does not understand, and tells how much of
+// its key operator and host are.
+func (s *Store) readable(r *Change) (scope int, err error) {
+	scope, err = checkKey(r.Key)
+	if err == nil && r.Value != nil {
+		err = s.formats.reads(r.Value)
 	}
-	return nil
+	if err != nil {
+		return 0, fmt.Errorf("changelog %s/%d: %w", s.of.Topic, s.of.Partition, err)
+	}
+	return scope, nil
 }
 
 // apply writes records and position in one batch: after a kill the local store
