@@ -24,7 +24,7 @@ const (
 	enricherWarm       = 30_000
 	enricherPartitions = 6
 	enricherIndicators = 1_000_000
-	barEnricherCPU     = 1.5
+	barEnricherCPU     = 3.5 // docs/decisions/2026-11-27-enricher-cpu.md
 	enrichedTopic      = "osquery.enriched"
 	stateTopic         = "bench.state"
 	copyTopic          = "copy"
@@ -47,7 +47,7 @@ func (b *bench) enricher(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	in, out, changes, err := s.sizes(ctx)
+	in, out, changes, kept, err := s.sizes(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,6 +63,9 @@ func (b *bench) enricher(ctx context.Context) (err error) {
 	b.table.note("  beside a plain copy of the input", fmt.Sprintf("%.2fx, %.1f us", ours/plain, plain))
 	b.table.note("  output, state / input bytes; records a row", fmt.Sprintf("%.2fx, %.2fx; %.2f, %.2f", out.per(in.bytes), changes.per(in.bytes),
 		float64(out.records)/float64(in.records), float64(changes.records)/float64(in.records)))
+	hours := float64(in.records) / rowsOfAHostHour
+	b.table.note("state: bytes of a host-hour", fmt.Sprintf("%.0f KiB written, %.0f KiB kept in %.0f keys; of %d rows, %.0f KiB", float64(changes.bytes)/hours/1024,
+		float64(kept.bytes)/hours/1024, float64(kept.records)/hours, rowsOfAHostHour, float64(in.bytes)/hours/1024))
 	return nil
 }
 
@@ -225,15 +228,26 @@ type volume struct{ records, bytes int64 }
 
 func (v volume) per(bytes int64) float64 { return float64(v.bytes) / float64(bytes) }
 
-func (s *streamBench) sizes(ctx context.Context) (in, out, changes volume, err error) {
+// sizes are those of the rows, of what was told, of the changes of state, and of what is
+// left of those when only the last of each key is kept.
+func (s *streamBench) sizes(ctx context.Context) (in, out, changes, kept volume, err error) {
+	last := map[string]int{}
 	for topic, v := range map[string]*volume{"bench.results": &in, enrichedTopic: &out, stateTopic: &changes} {
 		records, readErr := readAll(ctx, s.addr, topic)
 		err = errors.Join(err, readErr)
 		for _, r := range records {
 			v.records, v.bytes = v.records+1, v.bytes+int64(len(r.Key)+len(r.Value))
+			if topic == stateTopic {
+				last[string(r.Key)] = len(r.Value)
+			}
 		}
 	}
-	return in, out, changes, err
+	for key, size := range last {
+		if size > 0 {
+			kept.records, kept.bytes = kept.records+1, kept.bytes+int64(len(key)+size)
+		}
+	}
+	return in, out, changes, kept, err
 }
 
 // copier measures a client that copies, as CPU microseconds for each row.
@@ -298,6 +312,8 @@ type endpoint struct {
 const (
 	callRows  = 20
 	callEvery = 10
+	// rowsOfAHostHour is how many come of one host in an hour of its clock.
+	rowsOfAHostHour = 3600 / callEvery * callRows
 )
 
 func newEndpoints(n int) *endpoints {

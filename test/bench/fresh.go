@@ -48,6 +48,9 @@ func (b *bench) fresh(ctx context.Context) (err error) {
 	}
 	defer stopStream()
 	f := &freshBench{streamBench: s, seen: newSightings()}
+	if err := f.createTopics(ctx); err != nil {
+		return err
+	}
 	if err := f.begin(ctx); err != nil {
 		return err
 	}
@@ -81,10 +84,8 @@ type freshBench struct {
 	stop    context.CancelFunc
 }
 
+// begin starts the enrichers, and who reads what they tell.
 func (f *freshBench) begin(ctx context.Context) (err error) {
-	if err := f.createTopics(ctx); err != nil {
-		return err
-	}
 	if f.program, err = loggertest.BuildProgram(ctx, "./cmd/enricher", filepath.Join(f.dir, "enricher")); err != nil {
 		return err //nolint:wrapcheck // it says what
 	}
@@ -245,17 +246,22 @@ type sightings struct {
 	taken   latencies
 	last    map[int32]time.Time
 	silent  map[int32]time.Duration // the longest
+	behind  map[int32]time.Time     // when a row came last that had waited for longer than is recovered
 }
 
 // latencies are in seconds.
 type latencies []float64
 
-func newSightings() *sightings { return &sightings{written: map[string]time.Time{}} }
+func newSightings() *sightings {
+	s := &sightings{written: map[string]time.Time{}}
+	s.begin()
+	return s
+}
 
 func (s *sightings) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.taken, s.last, s.silent = nil, map[int32]time.Time{}, map[int32]time.Duration{}
+	s.taken, s.last, s.silent, s.behind = nil, map[int32]time.Time{}, map[int32]time.Duration{}, map[int32]time.Time{}
 }
 
 func (s *sightings) end() latencies {
@@ -297,6 +303,9 @@ func (s *sightings) came(r *kgo.Record) {
 	s.last[r.Partition] = now
 	if at, known := s.written[id]; known {
 		delete(s.written, id)
+		if now.Sub(at) >= recoveredLag {
+			s.behind[r.Partition] = now
+		}
 		if waitsForNothing(r.Value) && (s.without == "" || !strings.HasPrefix(id, s.without)) {
 			s.taken = append(s.taken, now.Sub(at).Seconds())
 		}

@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string) error {
 		name    string
 		measure func(context.Context) error
 	}{
-		{"footprint", b.footprint}, {"giant", b.giant}, {"spool", b.spool}, {"socket", b.socket}, {"latency", b.latency}, {"connections", b.connections}, {"index", b.index}, {"state", b.state}, {"enricher", b.enricher}, {"trail", b.trail}, {"fresh", b.fresh}, {"scale", b.scale},
+		{"footprint", b.footprint}, {"giant", b.giant}, {"spool", b.spool}, {"socket", b.socket}, {"latency", b.latency}, {"connections", b.connections}, {"index", b.index}, {"state", b.state}, {"enricher", b.enricher}, {"trail", b.trail}, {"fresh", b.fresh}, {"recovery", b.recovery}, {"scale", b.scale},
 	} {
 		if len(args) > 0 && !slices.Contains(args, part.name) {
 			continue

@@ -15,10 +15,14 @@ import (
 	"github.com/stackjoin/stackjoin/internal/loggertest"
 )
 
-// barScale is what a row may cost more where several processes share the work.
+// barScale is what a row may cost more where several processes share the work
+// (docs/decisions/2026-11-27-enricher-cpu.md).
 const barScale = 1.15
 
-// scale measures what a row costs where one, two and four processes share the partitions.
+// scale measures what a row costs where two and four processes share the partitions,
+// beside as many that each have all partitions for themselves, in groups of their own: so
+// many programs at once on this machine's cores and caches cost more each, whatever they
+// do. What it is against one process with a core to spare is told beside it.
 func (b *bench) scale(ctx context.Context) error {
 	s, stop, err := b.stream(ctx)
 	if err != nil {
@@ -35,24 +39,32 @@ func (b *bench) scale(ctx context.Context) error {
 	if err := s.produce(ctx, enricherWarm); err != nil {
 		return err
 	}
-	costs := map[int]float64{}
-	for _, n := range []int{1, 2, 4} {
-		if costs[n], err = s.shared(ctx, program, n); err != nil {
-			return err
-		}
+	alone, err := s.shared(ctx, program, []string{"alone"}, 1)
+	if err != nil {
+		return err
 	}
 	for _, n := range []int{2, 4} {
-		b.table.atMost(fmt.Sprintf("CPU per row: %d processes / 1", n), fmt.Sprintf("%.2fx, %.1f us against %.1f us", costs[n]/costs[1], costs[n], costs[1]), costs[n]/costs[1], barScale)
+		var groups []string
+		for i := range n {
+			groups = append(groups, fmt.Sprintf("apart-%d-%d", n, i))
+		}
+		apart, err := s.shared(ctx, program, groups, 1)
+		if err != nil {
+			return err
+		}
+		shared, err := s.shared(ctx, program, []string{fmt.Sprint("shared-", n)}, n)
+		if err != nil {
+			return err
+		}
+		b.table.atMost(fmt.Sprintf("CPU per row: %d processes of one group / of %d", n, n), fmt.Sprintf("%.2fx, %.1f us against %.1f us", shared/apart, shared, apart), shared/apart, barScale)
+		b.table.note("  beside one process alone", fmt.Sprintf("%.2fx, %.1f us", shared/alone, alone))
 	}
 	return nil
 }
 
-// shared is the CPU for each row, in microseconds, of n enrichers in a group of their own.
-func (s *streamBench) shared(ctx context.Context, program string, n int) (cpu float64, err error) {
-	group, compact := fmt.Sprint("scale-", n), "compact"
-	if _, err := kadm.NewClient(s.client).CreateTopic(ctx, enricherPartitions, 1, map[string]*string{"cleanup.policy": &compact}, group+".state"); err != nil {
-		return 0, fmt.Errorf("state of %s: %w", group, err)
-	}
+// shared is the CPU for each row that a group takes, in microseconds, of n enrichers in
+// each of the groups.
+func (s *streamBench) shared(ctx context.Context, program string, groups []string, n int) (cpu float64, err error) {
 	var all []*exec.Cmd
 	defer func() {
 		for _, cmd := range all {
@@ -60,26 +72,41 @@ func (s *streamBench) shared(ctx context.Context, program string, n int) (cpu fl
 			err = errors.Join(err, ended(cmd))
 		}
 	}()
+	for _, group := range groups {
+		started, err := s.members(ctx, program, group, n)
+		all = append(all, started...)
+		if err != nil {
+			return 0, err
+		}
+	}
+	for _, group := range groups {
+		if err := errors.Join(s.committed(ctx, group), s.settled(ctx, group, n)); err != nil {
+			return 0, err
+		}
+	}
+	return s.whileHeld(ctx, groups, all)
+}
+
+// members starts n enrichers of a group.
+func (s *streamBench) members(ctx context.Context, program, group string, n int) (all []*exec.Cmd, err error) {
+	compact := "compact"
+	if _, err := kadm.NewClient(s.client).CreateTopic(ctx, enricherPartitions, 1, map[string]*string{"cleanup.policy": &compact}, group+".state"); err != nil {
+		return nil, fmt.Errorf("state of %s: %w", group, err)
+	}
 	for i := range n {
 		config := filepath.Join(s.dir, fmt.Sprintf("%s-%d.yaml", group, i))
 		text := fmt.Sprintf("kafka: {brokers: [%s]}\ngroup: %s\ninputs: {results: [bench.results]}\nsessions: 1\nstate: {dir: %s}\nlog: {level: error}\n", s.addr, group, filepath.Join(s.dir, fmt.Sprint(group, i)))
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-			return 0, fmt.Errorf("configuration: %w", err)
+			return all, fmt.Errorf("configuration: %w", err)
 		}
 		cmd := exec.CommandContext(ctx, program, "run", "--config", config)
 		cmd.Stderr = os.Stderr
 		if err := cmd.Start(); err != nil {
-			return 0, fmt.Errorf("enricher: %w", err)
+			return all, fmt.Errorf("enricher: %w", err)
 		}
 		all = append(all, cmd)
 	}
-	if err := s.committed(ctx, group); err != nil {
-		return 0, err
-	}
-	if err := s.settled(ctx, group, n); err != nil {
-		return 0, err
-	}
-	return s.whileHeld(ctx, group, all)
+	return all, nil
 }
 
 // settled waits until n members share the partitions.
@@ -104,8 +131,9 @@ func everyoneHas(g kadm.DescribedGroup) bool {
 	return true
 }
 
-// whileHeld is what processes spend on each of the rows that come while they are held.
-func (s *streamBench) whileHeld(ctx context.Context, group string, all []*exec.Cmd) (float64, error) {
+// whileHeld is what processes spend on each of the rows that come while they are held, and
+// that each of their groups takes.
+func (s *streamBench) whileHeld(ctx context.Context, groups []string, all []*exec.Cmd) (float64, error) {
 	spent := func() (sum time.Duration, err error) {
 		for _, cmd := range all {
 			cpu, one := loggertest.CPU(cmd.Process.Pid)
@@ -126,9 +154,11 @@ func (s *streamBench) whileHeld(ctx context.Context, group string, all []*exec.C
 	for _, cmd := range all {
 		_ = cmd.Process.Signal(syscall.SIGCONT)
 	}
-	if err := s.committed(ctx, group); err != nil {
-		return 0, err
+	for _, group := range groups {
+		if err := s.committed(ctx, group); err != nil {
+			return 0, err
+		}
 	}
 	after, err := spent()
-	return (after - before).Seconds() * 1e6 / (enricherRows / 3), err
+	return (after - before).Seconds() * 1e6 / float64(len(groups)*enricherRows/3), err
 }
