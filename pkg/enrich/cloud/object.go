@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stackjoin/stackjoin/internal/clip"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
@@ -44,7 +45,7 @@ func (o *Operator) objects(h *host, e *enrich.Event, labelled []Labelled) ([]byt
 		}
 		for _, word := range words(e.Text(event.CommandLine)) {
 			if at := strings.IndexByte(word, '/'); at == 0 || at > 0 && (word[at-1] == '=' || word[at-1] == '@') {
-				add(clip(word[at:]))
+				add(clip.Text(word[at:], maxText))
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/clip"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
@@ -112,7 +113,7 @@ func (s *sighting) name(name string) {
 
 func (s *sighting) process(e *enrich.Event) {
 	if p := e.Process; p != nil {
-		s.Entity, s.PID, s.Executable, s.CommandLine = p.EntityID, p.PID, clip(p.Executable), clip(p.CommandLine)
+		s.Entity, s.PID, s.Executable, s.CommandLine = p.EntityID, p.PID, clip.Text(p.Executable, maxText), clip.Text(p.CommandLine, maxText)
 		s.Start, s.UserID, s.UserName = p.Start, p.UserID, p.UserName
 		for i := range p.Ancestors {
 			s.Above = append(s.Above, p.Ancestors[i].EntityID)
@@ -123,7 +124,7 @@ func (s *sighting) process(e *enrich.Event) {
 		return
 	}
 	s.PID, _ = e.Int(event.PID)
-	s.Executable, s.CommandLine, s.UserID = clip(e.Text(event.Path)), clip(e.Text(event.CommandLine)), e.Text(event.UID)
+	s.Executable, s.CommandLine, s.UserID = clip.Text(e.Text(event.Path), maxText), clip.Text(e.Text(event.CommandLine), maxText), e.Text(event.UID)
 }
 
 func (s *sighting) family() string { return programFamilyOf(s.Executable, s.CommandLine) }
@@ -134,15 +135,4 @@ func (s *sighting) subject() string {
 		return s.Entity
 	}
 	return "pid " + itoa(s.PID)
-}
-
-func clip(text string) string {
-	n := maxText
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && text[n]&0xc0 == 0x80 {
-		n--
-	}
-	return text[:n]
 }

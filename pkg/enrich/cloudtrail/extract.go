@@ -1,6 +1,10 @@
 package cloudtrail
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/stackjoin/stackjoin/internal/clip"
+)
 
 // Extract appends the facts that r states. It is a pure function; a record of a call
 // that failed states none but a refused login. It is for any record, most of which
@@ -65,5 +69,5 @@ func (x *extraction) login() {
 	}
 	to, _, _ := strings.Cut(r.Additional.LoginTo, "?")
 	to, _, _ = strings.Cut(to, "#")
-	x.add(FactLogin, r.Identity.PrincipalID).Login = &Login{Failed: r.Failed(), MFA: r.Additional.MFAUsed.Pointer(), To: clip(to, maxAgent)}
+	x.add(FactLogin, r.Identity.PrincipalID).Login = &Login{Failed: r.Failed(), MFA: r.Additional.MFAUsed.Pointer(), To: clip.Text(to, maxAgent)}
 }

@@ -3,6 +3,8 @@ package cloudtrail
 import (
 	"strings"
 	"time"
+
+	"github.com/stackjoin/stackjoin/internal/clip"
 )
 
 // FactKind is a fixed word for what a fact states.
@@ -179,23 +181,12 @@ func actorOf(r *Record) Actor {
 	return Actor{
 		Type: id.Type, ARN: id.ARN, PrincipalID: id.PrincipalID, Account: id.AccountID, Name: id.Name(),
 		AccessKeyID: keyID(id.AccessKeyID), IssuerARN: id.Issuer.ARN, IssuerType: id.Issuer.Type, SourceIdentity: id.SourceIdentity,
-		Service: id.Service(), Source: r.Source.Text, UserAgent: clip(r.UserAgent, maxAgent), SessionCreated: id.SessionCreated,
+		Service: id.Service(), Source: r.Source.Text, UserAgent: clip.Text(r.UserAgent, maxAgent), SessionCreated: id.SessionCreated,
 	}
 }
 
 // maxAgent is how much of a user agent a fact keeps, in bytes.
 const maxAgent = 256
-
-// clip cuts text to limit bytes at a character's edge.
-func clip(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	for limit > 0 && text[limit]&0xc0 == 0x80 {
-		limit--
-	}
-	return text[:limit]
-}
 
 // keyID returns the text of an access key id, empty for what cannot be one (masked,
 // or empty as in console logins).

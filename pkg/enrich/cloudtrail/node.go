@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/stackjoin/stackjoin/internal/clip"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
@@ -69,7 +70,7 @@ func (n node) get(names ...string) node {
 const maxText = 4 << 10
 
 // text is what a text or a number says, empty for anything else.
-func (n node) text() string { return clip(n.whole(), maxText) }
+func (n node) text() string { return clip.Text(n.whole(), maxText) }
 
 // whole is text without a limit, for texts that hold JSON again.
 func (n node) whole() string {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stackjoin/stackjoin/internal/clip"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
@@ -71,7 +72,7 @@ func (o *Operator) version(e *enrich.Event, pid int64) version {
 	parent, _ := e.Int(event.ParentPID)
 	v := version{
 		start: nanos(e.Time), parent: parent, order: orderOf(e),
-		path: o.text(e, event.Path), commandLine: clip(e.Text(event.CommandLine), maxCommandLine),
+		path: o.text(e, event.Path), commandLine: clip.Text(e.Text(event.CommandLine), maxCommandLine),
 		directory: o.text(e, event.WorkingDirectory), uid: o.text(e, event.UID), auid: o.text(e, event.AuditUID),
 		user: o.text(e, event.UserName), token: token(e),
 	}

@@ -97,16 +97,6 @@ func identity(host enrich.Host, pid int64, start int64, tie string) string {
 	return hash(host, "", strconv.FormatInt(pid, 10), strconv.FormatInt(start/int64(time.Second), 10), tie)
 }
 
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n]
-}
-
 // instant turns nanoseconds into a time.
 func instant(ns int64) time.Time { return time.Unix(0, ns).UTC() }
 
