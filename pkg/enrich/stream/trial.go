@@ -12,9 +12,11 @@ const (
 	deathsAlone        = 4 // deaths over one record: a process has many causes to die
 )
 
-// trial is what is known of a place in a topic where transactions fail: among the
-// records from From up to To is one that nobody survives. At most Size of them are
-// tried at once. The zero trial is none.
+// trial is what is known of a place in a topic where transactions fail: the records from
+// From up to To failed together, so that one of them may be what nobody survives. The
+// next Size of them are tried at once: all at first, then the first half of what is left.
+// What is behind To is under no suspicion, and neither is anything once all of it has
+// passed: most failures and deaths have other causes. The zero trial is none.
 //
 // It travels in the metadata of the offset commit, so that it outlives the
 // process: who finds it Begun knows that somebody died over it.
@@ -40,15 +42,19 @@ func (t trial) died() trial {
 
 func (t trial) again(from, to int64, count func(*trial) int) trial {
 	if !t.active() || from != t.From {
-		t = trial{From: from, To: max(to, t.To), Size: to - from}
+		t = trial{From: from, To: to, Size: to - from}
 	}
+	t.To = min(t.To, to)
+	t.Size = min(t.Size, t.To-t.From)
 	if n := count(&t); n >= triesBeforeHalving && t.Size > 1 {
 		// Whether a half fails is seen at its first failure: it was among those
 		// that failed before.
-		t.Size, t.Tries, t.Deaths = (min(t.Size, to-from)+1)/2, min(t.Tries, 1), min(t.Deaths, 1)
+		t.Size, t.Tries, t.Deaths = t.half(), min(t.Tries, 1), min(t.Deaths, 1)
 	}
 	return t
 }
+
+func (t trial) half() int64 { return (t.To - t.From + 1) / 2 }
 
 // failedAt returns what is known when it was this very record that failed.
 func (t trial) failedAt(offset int64) trial {
@@ -66,7 +72,7 @@ func (t trial) passed(next int64) trial {
 	}
 	if next > t.From {
 		t.From, t.Tries, t.Deaths = next, min(t.Tries, 1), min(t.Deaths, 1)
-		t.Size = min(t.Size, t.To-t.From)
+		t.Size = t.half()
 	}
 	t.Begun = false
 	return t

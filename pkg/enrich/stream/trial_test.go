@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"math/bits"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -36,10 +37,9 @@ func refusing(t *rapid.T, start, end int64, bad map[int64]bool, step func(trial,
 	return given, tries
 }
 
-// What is refused, or what the process dies of, is found wherever it is, given up
-// alone, and nothing else is.
-func TestATrialEndsAtTheBadRecordsAlone(t *testing.T) {
-	ways := map[string]func(trial, int64, int64) trial{
+// ways are those in which a transaction fails.
+func ways() map[string]func(t trial, from, to int64) trial {
+	return map[string]func(trial, int64, int64) trial{
 		"refused": trial.failed,
 		"died": func(t trial, from, to int64) trial { // as mark notes it and settleIn finds it
 			if !t.active() || from < t.From {
@@ -49,7 +49,50 @@ func TestATrialEndsAtTheBadRecordsAlone(t *testing.T) {
 			return parseTrial(t.metadata(), from).died()
 		},
 	}
-	for name, step := range ways {
+}
+
+// A process that is killed again and again, whatever it does, leaves a partition that is
+// taken in transactions of one record. When nothing fails any more it is soon taken in
+// whole again.
+func TestATrialForNothingIsSoonOver(t *testing.T) {
+	for name, step := range ways() {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				size := rapid.Int64Range(1, 10_000).Draw(t, "size")
+				var tr trial
+				at := int64(0)
+				for range rapid.IntRange(0, 30).Draw(t, "failures") {
+					to := min(tr.end(at), size)
+					if tr.poison(at) != "" {
+						at++
+						tr = tr.passed(at)
+					} else if rapid.IntRange(0, 9).Draw(t, "failed") > 0 {
+						tr = step(tr, at, to)
+					} else {
+						at = to
+						tr = tr.passed(at)
+					}
+					if at == size {
+						return
+					}
+				}
+				tries := 0
+				for ; at < size; tries++ {
+					at = min(tr.end(at), size)
+					tr = tr.passed(at)
+				}
+				if most := bits.Len64(uint64(size)) + 2; tries > most {
+					t.Fatalf("%d transactions for %d records, want at most %d", tries, size, most)
+				}
+			})
+		})
+	}
+}
+
+// What is refused, or what the process dies of, is found wherever it is, given up
+// alone, and nothing else is.
+func TestATrialEndsAtTheBadRecordsAlone(t *testing.T) {
+	for name, step := range ways() {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				start := rapid.Int64Range(0, 1<<40).Draw(t, "start")
@@ -66,6 +109,9 @@ func TestATrialEndsAtTheBadRecordsAlone(t *testing.T) {
 					if !bad[at] {
 						t.Fatalf("%d was given up for nothing", at)
 					}
+				}
+				if most := 1 + len(bad)*(triesAlone+deathsAlone+2*bits.Len64(uint64(size))+4); tries > most {
+					t.Fatalf("%d tries to find %d of %d, want at most %d", tries, len(bad), size, most)
 				}
 				if len(bad) == 0 && tries != 1 {
 					t.Fatalf("%d tries with nothing bad", tries)
