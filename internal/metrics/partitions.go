@@ -16,10 +16,10 @@ import (
 // partitions are the metrics of the partitions that this process holds, and of
 // their transactions. It is safe for concurrent use.
 type partitions struct {
-	lag, sideLag, unmerged, restoring, restored, remaining, bytes *prometheus.GaugeVec
-	newest, ahead, behind, held, kept, keptSize                   *prometheus.GaugeVec
-	ended                                                         *prometheus.CounterVec
-	all                                                           []*prometheus.GaugeVec
+	lag, sideLag, unmerged, suspect, restoring, restored, remaining, bytes *prometheus.GaugeVec
+	newest, ahead, behind, held, kept, keptSize                            *prometheus.GaugeVec
+	ended                                                                  *prometheus.CounterVec
+	all                                                                    []*prometheus.GaugeVec
 
 	mu      sync.Mutex
 	busy    map[int32]bool // restoring
@@ -39,6 +39,7 @@ func (m *Enricher) newPartitions(prefix, note string) *partitions {
 	p.restoring = gauge("restoring", "1 while the partition's state is being read back; it processes nothing then.")
 	p.restored = gauge("restored_records", "Records read back so far, of the restore under way or the last.")
 	p.remaining = gauge("restore_remaining_records", "Records that the restore has yet to read, about.")
+	p.suspect = gauge("suspect_records", "Records that are tried apart, since transactions failed with them or an owner died over them, about.")
 	p.bytes = gauge("state_bytes", "Size of the partition's local state, about.")
 	p.ended = m.counters(prefix+"transactions_total",
 		"Transactions by how they ended: committed, or aborted for processing, refused, rebalance, timeout, broker, stopped, unknown."+note, "result")
@@ -122,6 +123,7 @@ func (p *partitions) Partition(s stream.PartitionStatus) {
 			p.unmerged.WithLabelValues(label).Set(float64(s.Unmerged))
 		}
 		p.bytes.WithLabelValues(label).Set(float64(s.StateBytes))
+		p.suspect.WithLabelValues(label).Set(float64(s.Suspect))
 		return
 	}
 	p.busy[s.ID] = true

@@ -184,7 +184,11 @@ func (s *KafkaSession) begin(ctx context.Context, offsets map[string]map[int32]k
 			if w == nil || w.sources[topic] == nil {
 				continue // gone again
 			}
-			at := w.sources[topic].settleIn(s.commits[Partition{topic, id}], start.Offset, end.Offset)
+			src := w.sources[topic]
+			at := src.settleIn(s.commits[Partition{topic, id}], start.Offset, end.Offset)
+			if t := src.trial; t.active() {
+				s.cfg.Log.Warn("who had the partition died over these records, or failed: they are tried apart", "topic", topic, "partition", id, "from", t.From, "to", t.To, "at_once", t.Size)
+			}
 			if at != offset.EpochOffset().Offset {
 				offset = kgo.NewOffset().At(at)
 			}

@@ -107,7 +107,9 @@ func (s *KafkaSession) tell(w *worker) {
 		return
 	}
 	w.status = time.Now()
-	s.cfg.Monitor.Partition(PartitionStatus{ID: w.id, Lag: w.lag(), SideLag: w.sources[s.cfg.Side].lag(), Unmerged: w.unmerged, StateBytes: w.store.Bytes()})
+	s.cfg.Monitor.Partition(PartitionStatus{
+		ID: w.id, Lag: w.lag(), SideLag: w.sources[s.cfg.Side].lag(), Unmerged: w.unmerged, Suspect: w.suspects(), StateBytes: w.store.Bytes(),
+	})
 }
 
 // compare holds the group's offset to the state, which says what it has seen.

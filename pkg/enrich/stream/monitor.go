@@ -12,6 +12,9 @@ type PartitionStatus struct {
 	// Unmerged counts the records that were taken although the topic they are merged
 	// with had not brought what it held.
 	Unmerged int64
+	// Suspect counts the records that are tried apart, since transactions failed with them
+	// or an owner died over them.
+	Suspect int64
 	// Restoring says that its state is being read back; Restored and Remaining
 	// then count records of the state topic, and RestoredBytes what they weigh.
 	Restoring           bool

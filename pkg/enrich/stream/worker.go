@@ -148,6 +148,14 @@ func (w *worker) lag() (n int64) {
 	return n
 }
 
+// suspects counts the offsets that are tried apart.
+func (w *worker) suspects() (n int64) {
+	for _, src := range w.sources {
+		n += src.trial.To - src.trial.From
+	}
+	return n
+}
+
 // lag counts the source's; there may be no source.
 func (src *source) lag() int64 {
 	if src == nil {
