@@ -44,9 +44,18 @@ type Fact struct {
 	From    time.Time  `json:"from,omitzero"`
 	To      time.Time  `json:"to,omitzero"`
 	Ended   bool       `json:"ended,omitempty"`
+	// Gaps are the times between in which the host had given the address up, in order.
+	Gaps []Gap `json:"gaps,omitempty"`
 	// Instance is the host's id in the cloud, Account whose it is.
 	Instance string `json:"instance,omitempty"`
 	Account  string `json:"account,omitempty"`
+}
+
+// Gap is a time in which a host did not have an address, from when it said so to when it
+// was seen with it again.
+type Gap struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
 }
 
 // Key is the fact's in the compacted topic. Its writer is part of it: the partition

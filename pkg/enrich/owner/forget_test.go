@@ -3,6 +3,7 @@ package owner_test
 import (
 	"errors"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -132,7 +133,7 @@ func TestAFactsKeyIsReadAsItWasWritten(t *testing.T) {
 		if rapid.Bool().Draw(t, "address") {
 			f.Kind, f.Instance, f.Address = owner.HostAddress, "", netip.MustParseAddr("2001:db8::1")
 		}
-		if got, err := owner.ReadKey(f.Key()); err != nil || *got != f {
+		if got, err := owner.ReadKey(f.Key()); err != nil || !reflect.DeepEqual(*got, f) {
 			t.Fatalf("%s: %+v %v", f.Key(), got, err)
 		}
 	})
@@ -145,7 +146,7 @@ func FuzzReadKey(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if back, err := owner.ReadKey(fact.Key()); err != nil || *back != *fact {
+		if back, err := owner.ReadKey(fact.Key()); err != nil || !reflect.DeepEqual(back, fact) {
 			t.Fatalf("%+v became %+v: %v", fact, back, err)
 		}
 	})

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/stackjoin/stackjoin/internal/compact"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
@@ -33,12 +32,6 @@ type Operator struct {
 	key       string    // of the row's record, where facts tell it
 	now       time.Time // the partition's, when its newest row was appended
 	sweepAt   time.Time
-}
-
-// interval is when something was first and last seen, as it was told.
-type interval struct {
-	from, to time.Time
-	ended    bool
 }
 
 // New returns an Operator over what state holds, of the partition of that number in the
@@ -116,10 +109,9 @@ func (o *Operator) address(e *enrich.Event, addr netip.Addr, gone bool, out *enr
 	if err != nil {
 		return err
 	}
-	now := interval{e.Time, e.Time, gone}
+	now := interval{from: e.Time, to: e.Time, ended: gone}
 	if known {
-		now = was.with(now)
-		if now == was || now.ended == was.ended && now.from.Equal(was.from) && now.to.Sub(was.to) < tellEvery {
+		if now = was.with(e.Time, gone); now.tells(was) {
 			return nil
 		}
 	}
@@ -130,7 +122,7 @@ func (o *Operator) address(e *enrich.Event, addr netip.Addr, gone bool, out *enr
 }
 
 func (o *Operator) tellAddress(host enrich.Host, addr netip.Addr, v interval, out *enrich.Out) error {
-	return tell(&Fact{Kind: HostAddress, Host: host, Partition: o.partition, RowsKey: o.key, Address: addr, From: v.from, To: v.to, Ended: v.ended}, out)
+	return tell(&Fact{Kind: HostAddress, Host: host, Partition: o.partition, RowsKey: o.key, Address: addr, From: v.from, To: v.to, Ended: v.ended, Gaps: v.gaps}, out)
 }
 
 // own begins the keys of what is no fact. writerKey is where it is kept who told a host's
@@ -173,32 +165,6 @@ func (o *Operator) moved(host enrich.Host, out *enrich.Out) error {
 		}
 	}
 	return nil
-}
-
-// with widens an interval by what else was seen. What was seen last says whether it is
-// over.
-func (v interval) with(o interval) interval {
-	if o.from.Before(v.from) {
-		v.from = o.from
-	}
-	switch {
-	case o.to.After(v.to):
-		v.to, v.ended = o.to, o.ended
-	case o.to.Equal(v.to): // a result with the row removed and added only changed it
-		v.ended = v.ended && o.ended
-	}
-	return v
-}
-
-func (v interval) encode() []byte {
-	return compact.Truth(compact.Time(compact.Time(compact.Number(nil, format), v.from), v.to), v.ended)
-}
-
-func read(value []byte) (interval, error) {
-	r := compact.NewReader(value)
-	r.Format(format)
-	v := interval{r.Time(), r.Time(), r.Truth()}
-	return v, r.Err()
 }
 
 func (o *Operator) instance(e *enrich.Event, id string, out *enrich.Out) error {

@@ -126,6 +126,55 @@ func TestWhoOwnedAnAddressWhen(t *testing.T) {
 	}
 }
 
+// An address that goes from one host to another and back was the other's in between, and
+// only there; a row that comes late shortens the time in which it was nobody's.
+func TestAnAddressThatCameBackWasAnothersInBetween(t *testing.T) {
+	w := newWorld(t)
+	const addr = "10.0.0.1"
+	take := func(host, action string, minute int) {
+		w.op = owner.New("g", 3, w.state) // of the state alone
+		w.address(host, action, minute, addr)
+	}
+	take("a", "added", 0)
+	take("a", "removed", 60)
+	take("b", "added", 70)
+	take("b", "removed", 100)
+	take("a", "added", 110)
+	take("a", "added", 200)
+	want := map[int][]string{30: {"a"}, 65: nil, 85: {"b"}, 105: nil, 109: nil, 110: {"a"}, 150: {"a"}}
+	for minute, hosts := range want {
+		if got := w.owners(addr, minute); !reflect.DeepEqual(got, hosts) {
+			t.Errorf("minute %d: %v, want %v", minute, got, hosts)
+		}
+	}
+	take("a", "added", 106)
+	if got := w.owners(addr, 108); !reflect.DeepEqual(got, []string{"a"}) {
+		t.Errorf("after a late row: %v", got)
+	}
+	if got := w.owners(addr, 103); got != nil {
+		t.Errorf("between the two: %v", got)
+	}
+}
+
+// So many gaps are kept: what came before the first of them counts as held throughout.
+func TestTheGapsOfAnAddressAreBounded(t *testing.T) {
+	w := newWorld(t)
+	for i := range 30 {
+		w.address("a", "added", i*10, "10.0.0.1")
+		w.address("a", "removed", i*10+5, "10.0.0.1")
+	}
+	last := w.facts[len(w.facts)-1]
+	if len(last.Gaps) != 8 || !last.Gaps[7].From.Equal(at(285)) {
+		t.Errorf("%+v", last.Gaps)
+	}
+	if got := w.owners("10.0.0.1", 28*10+7); got != nil {
+		t.Errorf("in the last gap: %v", got)
+	}
+	if got := w.owners("10.0.0.1", 7); !reflect.DeepEqual(got, []string{"a"}) {
+		t.Errorf("in one that is forgotten: %v", got)
+	}
+}
+
 // A host whose state came from another group or partition, as after a reshard, is told
 // of anew when it is met: the facts are kept by group, and name the partition.
 func TestAHostThatMovedIsToldAnew(t *testing.T) {
@@ -182,9 +231,13 @@ func TestTheOrderOfFactsChangesNoAnswer(t *testing.T) {
 		var facts []*owner.Fact
 		for i := range rapid.IntRange(1, 12).Draw(t, "facts") {
 			from := rapid.IntRange(0, 50).Draw(t, "from")
+			var gaps []owner.Gap
+			if rapid.Bool().Draw(t, "gap") {
+				gaps = []owner.Gap{{From: at(from + 2), To: at(from + 9)}}
+			}
 			facts = append(facts, &owner.Fact{
 				Kind: owner.HostAddress, Host: enrich.Host(fmt.Sprint("h", i)), Address: netip.MustParseAddr("10.0.0.1"),
-				From: at(from), To: at(from + rapid.IntRange(0, 50).Draw(t, "for")), Ended: rapid.Bool().Draw(t, "ended"),
+				From: at(from), To: at(from + rapid.IntRange(0, 50).Draw(t, "for")), Ended: rapid.Bool().Draw(t, "ended"), Gaps: gaps,
 			})
 		}
 		answers := func() (all [][]owner.Place) {
@@ -242,6 +295,7 @@ func TestADeletionNamesItsFact(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"kind":"host_address","host":"h","partition":1,"address":"10.0.0.1","from":"2026-11-23T10:00:00Z"}`))
+	f.Add([]byte(`{"kind":"host_address","host":"h","address":"::1","gaps":[{"from":"2026-11-23T10:00:00Z","to":"2026-11-23T11:00:00Z"}]}`))
 	f.Add([]byte(`{"kind":"host_instance","host":"h","instance":"i-1"}`))
 	f.Add([]byte(`{"kind":"launch"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

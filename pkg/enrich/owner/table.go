@@ -169,7 +169,7 @@ func few(all []Place) []Place {
 // between are the hosts that were seen with an address before a time and after it.
 func between(all []Fact, at time.Time) (owners []Place) {
 	for i := range all {
-		if f := &all[i]; !at.Before(f.From) && !at.After(f.To) {
+		if f := &all[i]; !at.Before(f.From) && !at.After(f.To) && !f.without(at, 0) {
 			owners = append(owners, Place{f.Host, f.Partition})
 		}
 	}
@@ -209,5 +209,15 @@ func (f *Fact) holds(at time.Time) bool {
 	if f.Ended {
 		end = f.To.Add(skew)
 	}
-	return !at.Before(f.From.Add(-skew)) && !at.After(end)
+	return !at.Before(f.From.Add(-skew)) && !at.After(end) && !f.without(at, skew)
+}
+
+// without tells whether a time is in one of the gaps, and so far from its ends.
+func (f *Fact) without(at time.Time, far time.Duration) bool {
+	for _, g := range f.Gaps {
+		if at.After(g.From.Add(far)) && at.Before(g.To.Add(-far)) {
+			return true
+		}
+	}
+	return false
 }
