@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -87,6 +88,7 @@ func (s *Store) load() (err error) {
 		}
 	}()
 	s.broken.Store(false)
+	s.harmed = make(chan struct{})
 	s.recent = newRecent()
 	s.made = s.options()
 	if s.db, err = pebble.Open(s.files.path(), s.made); err != nil {
@@ -169,7 +171,7 @@ func (s *Store) options() *pebble.Options {
 		DisableTableStats:          true,
 		// A file that cannot be merged with others is noticed there first.
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(error) { s.broken.Store(true) },
+			BackgroundError: s.harm(),
 			DataCorruption:  func(pebble.DataCorruptionInfo) { s.broken.Store(true) },
 		},
 	}
@@ -177,6 +179,19 @@ func (s *Store) options() *pebble.Options {
 	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.FastestCompression }
 	o.EnsureDefaults()
 	return o
+}
+
+// harmPause is between two tries to write to a disk that takes nothing: Pebble makes none.
+const harmPause = 100 * time.Millisecond
+
+// harm is told that the local store could not be written.
+func (s *Store) harm() func(error) {
+	once, harmed := sync.Once{}, s.harmed
+	return func(error) {
+		s.broken.Store(true)
+		once.Do(func() { close(harmed) })
+		<-time.After(harmPause)
+	}
 }
 
 // quiet drops pebble's tales of its housekeeping. What fails comes as an error.

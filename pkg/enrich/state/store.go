@@ -44,8 +44,9 @@ type Store struct {
 	scopes   map[string]*scope
 	pending  int64 // bytes in the overlay, about
 	changes  []Change
-	broken   atomic.Bool // also set by the local store's own goroutines
-	value    []byte      // scratch of get
+	broken   atomic.Bool   // also set by the local store's own goroutines
+	harmed   chan struct{} // closed when those could not write
+	value    []byte        // scratch of get
 	recent   recent
 
 	record []byte               // Kafka key of the record in work
@@ -188,6 +189,9 @@ func (s *Store) readable(r *Change) (scope int, err error) {
 // apply writes records and position in one batch: after a kill the local store
 // holds both or neither.
 func (s *Store) apply(records []Change, position int64) error {
+	if s.Broken() {
+		return s.failed("write", errHarmed) // Pebble would wait for the disk, for ever
+	}
 	batch := s.db.NewBatch()
 	for _, r := range records {
 		var err error
@@ -302,13 +306,28 @@ func (s *Store) Broken() bool { return s.broken.Load() }
 // Bytes is the size of the local store, about.
 func (s *Store) Bytes() int64 { return int64(s.db.Metrics().DiskSpaceUsage()) }
 
-// Close ends the Store. What was not committed is gone.
-func (s *Store) Close() error {
-	var err error
-	if !s.Broken() {
-		err = s.db.Flush()
+// flush puts what is in memory on the disk. One that takes nothing, Pebble tries for ever.
+func (s *Store) flush() error {
+	if s.Broken() {
+		return nil
 	}
-	if err = errors.Join(err, s.db.Close()); err != nil {
+	flushed, err := s.db.AsyncFlush()
+	if err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	select {
+	case <-flushed:
+		return nil
+	case <-s.harmed:
+		return errHarmed
+	}
+}
+
+var errHarmed = errors.New("the disk does not take it")
+
+// Close ends the Store. What was not committed is gone.
+func (s *Store) Close() (err error) {
+	if err = errors.Join(s.flush(), s.db.Close()); err != nil {
 		s.broken.Store(true)
 	}
 	if s.Broken() {
