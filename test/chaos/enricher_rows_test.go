@@ -27,7 +27,7 @@ const (
 	bytesPerSecond = rowsPerSecond * 500
 
 	// longRowsPerSecond is less, for what comes out of a long run is held in memory.
-	longRowsPerSecond = 100
+	longRowsPerSecond = 25
 )
 
 // storyteller is one host, whose processes start others and talk to the network.
