@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -10,9 +9,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/stackjoin/stackjoin/pkg/enrich"
-	enrichstate "github.com/stackjoin/stackjoin/pkg/enrich/state"
 )
 
 // How much the state is whose owner is killed, and how soon what came meanwhile is to be
@@ -76,43 +72,20 @@ func (b *bench) recovery(ctx context.Context) (err error) {
 	return nil
 }
 
-// fill writes state of hosts that send nothing any more, as large as processes are.
+// fill writes state of hosts that send nothing any more.
 func (f *freshBench) fill(ctx context.Context) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(f.addr), kgo.TransactionalID("fill"), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		return fmt.Errorf("kafka: %w", err)
-	}
-	defer client.Close()
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // data to measure with
-	const transaction = 20_000
-	for n, written := 0, 0; written < recoverBytes; {
-		if err := client.BeginTransaction(); err != nil {
-			return fmt.Errorf("kafka: %w", err)
+	n, written := 0, 0
+	return writeInTransactions(ctx, f.addr, 20_000, func() *kgo.Record {
+		if written >= recoverBytes {
+			return nil
 		}
-		records := make([]*kgo.Record, transaction)
-		for i := range records {
-			n++
-			records[i] = stateRecord(r, n)
-			written += len(records[i].Key) + len(records[i].Value)
-		}
-		if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
-			return fmt.Errorf("kafka: %w", err)
-		}
-		if err := client.EndTransaction(ctx, kgo.TryCommit); err != nil {
-			return fmt.Errorf("kafka: %w", err)
-		}
-	}
-	return nil
-}
-
-func stateRecord(r *rand.Rand, n int) *kgo.Record {
-	host := enrich.Host(fmt.Sprintf("1f9a6c1e-7d2b-4c1f-9a55-2f4f6f%06d", n%recoverHosts))
-	key := binary.BigEndian.AppendUint64([]byte{'v'}, uint64(n/recoverHosts*7919)) //nolint:gosec // not negative
-	value := []byte{enrichstate.Format}
-	for len(value) < restoreBytes { // half of it is like others', as paths are
-		value = append(binary.BigEndian.AppendUint64(value, r.Uint64()), "/usr/bin"...)
-	}
-	return &kgo.Record{Topic: stateTopic, Partition: int32(n % recoverHosts % enricherPartitions), Key: enrichstate.AppendKey(nil, "process", host, key), Value: value} //nolint:gosec // small
+		host := n % recoverHosts
+		record := stateRecord(r, stateTopic, fmt.Sprintf("1f9a6c1e-7d2b-4c1f-9a55-2f4f6f%06d", host), uint64(n/recoverHosts*7919)) //nolint:gosec // not negative
+		record.Partition = int32(host % enricherPartitions)                                                                        //nolint:gosec // small
+		n, written = n+1, written+len(record.Key)+len(record.Value)
+		return record
+	})
 }
 
 // behindAfter is how many seconds after that a row came last that had waited for too long;

@@ -73,29 +73,45 @@ func (b *bench) restore(ctx context.Context) error {
 	return nil
 }
 
-// writeChangelog writes a changelog in transactions, each key twice.
+// writeChangelog writes a changelog, each key twice.
 func writeChangelog(ctx context.Context, addr string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.TransactionalID("bench"), kgo.ProducerBatchCompression(kgo.ZstdCompression()))
+	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // data to measure with
+	at := 0
+	return writeInTransactions(ctx, addr, 4000, func() *kgo.Record {
+		if at == restoreRecords {
+			return nil
+		}
+		n := at * 7919 % restoreKeys
+		at++
+		return stateRecord(r, changelogTopic, fmt.Sprintf("0f9a6c1e-7d2b-4c1f-9a55-2f4f6f%06d", n%restoreHosts), uint64(n)) //nolint:gosec // not negative
+	})
+}
+
+// stateRecord is what the changelog has of a process, about as large as they are.
+func stateRecord(r *rand.Rand, topic, host string, n uint64) *kgo.Record {
+	value := []byte{enrichstate.Format}
+	for len(value) < restoreBytes { // half of it is like others', as paths are
+		value = append(binary.BigEndian.AppendUint64(value, r.Uint64()), "/usr/bin"...)
+	}
+	key := binary.BigEndian.AppendUint64([]byte{'v'}, n)
+	return &kgo.Record{Topic: topic, Key: enrichstate.AppendKey(nil, "process", enrich.Host(host), key), Value: value}
+}
+
+// writeInTransactions writes what next returns, until that is nil, so many records in each
+// transaction, to the partitions that they name.
+func writeInTransactions(ctx context.Context, addr string, transaction int, next func() *kgo.Record) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.TransactionalID("bench"), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)
 	}
 	defer client.Close()
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // data to measure with
-	const transaction = 4000
-	for at := 0; at < restoreRecords; at += transaction {
+	for r := next(); r != nil; {
 		if err := client.BeginTransaction(); err != nil {
 			return fmt.Errorf("kafka: %w", err)
 		}
-		records := make([]*kgo.Record, transaction)
-		for i := range records {
-			n := (at + i) * 7919 % restoreKeys
-			key := binary.BigEndian.AppendUint64([]byte{'v'}, uint64(n)) //nolint:gosec // not negative
-			value := []byte{enrichstate.Format}
-			for len(value) < restoreBytes { // half of it is like others', as paths are
-				value = append(binary.BigEndian.AppendUint64(value, r.Uint64()), "/usr/bin"...)
-			}
-			host := enrich.Host(fmt.Sprintf("0f9a6c1e-7d2b-4c1f-9a55-2f4f6f%06d", n%restoreHosts))
-			records[i] = &kgo.Record{Topic: changelogTopic, Key: enrichstate.AppendKey(nil, "process", host, key), Value: value}
+		records := make([]*kgo.Record, 0, transaction)
+		for ; r != nil && len(records) < transaction; r = next() {
+			records = append(records, r)
 		}
 		if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
 			return fmt.Errorf("kafka: %w", err)

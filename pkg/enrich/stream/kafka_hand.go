@@ -38,7 +38,7 @@ func (s *KafkaSession) hand() []Batch {
 }
 
 func (s *KafkaSession) handSuspect(src *source) []Batch {
-	records := src.hand(maxRecords, maxBytes)
+	records, _ := src.hand(maxRecords, maxBytes)
 	first := records[0].Position
 	batch := Batch{Partition: s.partition(first.Partition), Records: records}
 	if batch.Poison = src.trial.poison(first.Offset); batch.Poison != "" {
@@ -56,13 +56,11 @@ func (s *KafkaSession) handAll(ids []int32) (batches []Batch) {
 		if !w.ready {
 			continue
 		}
-		if part := w.hand(records, bytes); len(part) > 0 {
+		part, size := w.hand(records, bytes)
+		if len(part) > 0 {
 			batches = append(batches, Batch{Partition: s.partition(w.id), Records: part})
-			records -= len(part)
-			for j := range part {
-				bytes -= weight(&part[j])
-			}
 		}
+		records, bytes = records-len(part), bytes-size
 	}
 	return batches
 }

@@ -87,16 +87,16 @@ func (src *source) lacks(t time.Time) bool {
 // its sources that are not under suspicion, as one, by the time they were appended.
 // Those of one source stay in order. It stops where a source has yet to bring what may
 // come before.
-func (w *worker) hand(n, size int) []enrich.Input {
+func (w *worker) hand(n, size int) (merged []enrich.Input, bytes int) {
 	sources := w.trusted()
 	if len(sources) == 0 || n <= 0 || size <= 0 {
-		return nil
+		return nil, 0
 	}
 	if len(sources) == 1 && len(w.sources) == 1 {
 		return sources[0].hand(n, size)
 	}
-	merged := make([]enrich.Input, 0, min(n, w.queued()))
-	for bytes := 0; len(merged) < n && bytes < size; {
+	merged = make([]enrich.Input, 0, min(n, w.queued()))
+	for len(merged) < n && bytes < size {
 		src := earliest(sources)
 		if src == nil {
 			break
@@ -108,7 +108,7 @@ func (w *worker) hand(n, size int) []enrich.Input {
 		src.handed++
 		merged, bytes = append(merged, *in), bytes+weight(in)
 	}
-	return merged
+	return merged, bytes
 }
 
 func (w *worker) queued() (n int) {

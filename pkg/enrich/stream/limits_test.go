@@ -35,7 +35,8 @@ func TestASourceHandsOutEachRecordOnceACommit(t *testing.T) {
 		src.take(enrich.Input{Value: make([]byte, 10), Position: enrich.Position{Offset: offset}})
 	}
 	offsets := func(n, size int) (got []int64) {
-		for _, r := range src.hand(n, size) {
+		records, _ := src.hand(n, size)
+		for _, r := range records {
 			got = append(got, r.Position.Offset)
 		}
 		return got

@@ -35,8 +35,8 @@ func stampedByBroker(batch []byte) {
 }
 
 // merging is the configuration of a group that reads rows and side records, whose
-// brokers say when each was appended.
-func merging(t *testing.T) stream.KafkaConfig {
+// brokers say when each was appended, and a client to write them.
+func merging(t *testing.T) (stream.KafkaConfig, *kgo.Client) {
 	t.Helper()
 	c, cfg := cluster(t)
 	stamped := map[string]bool{mergedRows: true, mergedSide: true}
@@ -58,7 +58,7 @@ func merging(t *testing.T) stream.KafkaConfig {
 	})
 	cfg.Connection = append(cfg.Connection, kgo.DisableFetchCRCValidation()) // kfake leaves the sum as it was
 	cfg.Inputs, cfg.Side = []string{mergedRows, mergedSide}, mergedSide
-	return cfg
+	return cfg, kafkatest.Client(t, c.ListenAddrs())
 }
 
 // sideRow is row as a side record.
@@ -99,15 +99,7 @@ func undecided(t *testing.T, cfg stream.KafkaConfig, r *kgo.Record) *kgo.Client 
 	return client
 }
 
-func brokersOf(t *testing.T, cfg stream.KafkaConfig) []string {
-	t.Helper()
-	client, err := kgo.NewClient(cfg.Connection...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	return client.OptValue(kgo.SeedBrokers).([]string)
-}
+func brokersOf(client *kgo.Client) []string { return client.OptValue(kgo.SeedBrokers).([]string) }
 
 // numbers are the rows that came out, in their order.
 func numbers(t *testing.T, cfg stream.KafkaConfig, want int) (got []int) {
@@ -135,12 +127,8 @@ func numberOf(t *testing.T, r *kgo.Record) (n int) {
 // its transaction ends long after.
 func TestRowsWaitForWhatTheOtherTopicHolds(t *testing.T) {
 	t.Parallel()
-	cfg := stream.Patient(merging(t), time.Minute)
-	client, err := kgo.NewClient(cfg.Connection...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	cfg, client := merging(t)
+	cfg = stream.Patient(cfg, time.Minute)
 	write(t, client, plainRow(0))
 	runs(t, cfg, 1)
 	numbers(t, cfg, 1) // it is at work
@@ -148,7 +136,7 @@ func TestRowsWaitForWhatTheOtherTopicHolds(t *testing.T) {
 	time.Sleep(5 * time.Millisecond) // append times are in milliseconds
 	write(t, client, plainRow(2), plainRow(3))
 	time.Sleep(1500 * time.Millisecond) // three times what a transaction gathers for
-	if got := committed(t, brokersOf(t, cfg), counts); len(got) != 1 {
+	if got := committed(t, brokersOf(client), counts); len(got) != 1 {
 		t.Errorf("%d rows came out of a topic that had to wait", len(got)-1)
 	}
 	if err := other.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
@@ -163,17 +151,13 @@ func TestRowsWaitForWhatTheOtherTopicHolds(t *testing.T) {
 // it. The hosts' own rows go on.
 func TestATopicThatBringsNothingIsNotWaitedForForLong(t *testing.T) {
 	t.Parallel()
-	cfg := stream.Patient(merging(t), 200*time.Millisecond)
-	client, err := kgo.NewClient(cfg.Connection...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	cfg, client := merging(t)
+	cfg = stream.Patient(cfg, 200*time.Millisecond)
 	other := undecided(t, cfg, sideRow(t, 0))
 	time.Sleep(5 * time.Millisecond)
 	write(t, client, plainRow(1), plainRow(2))
 	runs(t, cfg, 1)
-	for deadline := time.Now().Add(30 * time.Second); len(committed(t, brokersOf(t, cfg), counts)) < 2; <-time.After(50 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); len(committed(t, brokersOf(client), counts)) < 2; <-time.After(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("rows wait for a transaction that nobody ends")
 		}
@@ -191,12 +175,8 @@ func TestATopicThatBringsNothingIsNotWaitedForForLong(t *testing.T) {
 // other is not taken into memory.
 func TestABacklogIsMergedByWhenItWasAppended(t *testing.T) {
 	t.Parallel()
-	cfg := stream.Small(stream.Patient(merging(t), time.Minute))
-	client, err := kgo.NewClient(cfg.Connection...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	cfg, client := merging(t)
+	cfg = stream.Small(stream.Patient(cfg, time.Minute))
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -225,12 +205,8 @@ func TestABacklogIsMergedByWhenItWasAppended(t *testing.T) {
 // when the other has come that far.
 func TestATopicFarAheadOfTheOtherIsFetchedLater(t *testing.T) {
 	t.Parallel()
-	cfg := stream.Small(stream.Patient(merging(t), time.Minute))
-	client, err := kgo.NewClient(cfg.Connection...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	cfg, client := merging(t)
+	cfg = stream.Small(stream.Patient(cfg, time.Minute))
 	const before, large, size = 3000, 40, 900_000 // more than twice what is held
 	side := make([]*kgo.Record, before)
 	for n := range side {

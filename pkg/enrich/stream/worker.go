@@ -103,15 +103,15 @@ func (src *source) head() *enrich.Input {
 
 // hand moves up to n records of up to size bytes into the transaction, not past
 // what the trial allows.
-func (src *source) hand(n, size int) (records []enrich.Input) {
-	for bytes := 0; src.handed < n && (bytes < size || src.handed == 0); src.handed++ {
+func (src *source) hand(n, size int) (records []enrich.Input, bytes int) {
+	for ; src.handed < n && (bytes < size || src.handed == 0); src.handed++ {
 		in := src.head()
 		if in == nil {
 			break
 		}
 		bytes += weight(in)
 	}
-	return src.queue[:src.handed]
+	return src.queue[:src.handed], bytes
 }
 
 func weight(in *enrich.Input) int { return len(in.Key) + len(in.Value) }
