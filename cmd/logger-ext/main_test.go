@@ -68,6 +68,11 @@ func newSite(t *testing.T, config string) *site {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &site{t: t, dir: dir, config: filepath.Join(dir, "logger-ext.yaml"), out: &output{}}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("logger-ext printed:\n%s", s.out)
+		}
+	})
 	s.write(config)
 	return s
 }

@@ -104,6 +104,7 @@ func (i *intake) forward(ctx, reading context.Context, s *spool.Spool, set *sett
 	source := pace.New(calls, pace.Config{
 		MaxCPU: cfg.Shipping.MaxCPU / 100, MaxDelay: cfg.Shipping.MaxDelay.Std(), BytesPerSecond: int64(cfg.Shipping.DrainRate),
 		Backlog: func() int64 { return s.Stats().WaitingBytes }, CPU: pace.ProcessCPU,
+		Await: calls.Await,
 	})
 	retrying := sink.Retry(i.d.stat.meter(sink.Timeout(destination, writeTimeout)), sink.RetryConfig{
 		Log: i.d.log, DeadLetter: calls.Refused, OnFailure: i.d.stat.sendFailed,

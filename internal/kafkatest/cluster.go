@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,11 +14,13 @@ import (
 )
 
 // Cluster is a real Apache Kafka of several nodes, each broker and controller, that
-// can lose one of three: what is written is on two before it counts. It is used by
-// one goroutine at a time.
+// can lose one of three: what is written is on two before it counts. Its methods are
+// safe for concurrent use; its nodes are not.
 type Cluster struct {
 	Nodes []*Broker
 	admin *kadm.Client
+	// away is held while a node is: two of three must not be.
+	away sync.Mutex
 }
 
 // RealCluster starts n nodes and returns when all answer. It skips or fails the test
@@ -100,6 +103,17 @@ func (c *Cluster) Quota(ctx context.Context, clientID string, bytes float64) err
 		return fmt.Errorf("quota of client %s: %w", clientID, err)
 	}
 	return nil
+}
+
+// Bounce kills a node when all replicas are in sync and starts it again. Of several
+// callers one has a node away at a time.
+func (c *Cluster) Bounce(t testing.TB, node int) {
+	t.Helper()
+	c.away.Lock()
+	defer c.away.Unlock()
+	c.AwaitInSync(t)
+	c.Nodes[node].Kill(t)
+	c.Nodes[node].Start(t)
 }
 
 // AwaitInSync returns when every replica of every topic has all that its leader

@@ -2,6 +2,7 @@ package pace
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -11,8 +12,8 @@ const window = 10 * time.Second
 
 // budget is CPU time that accrues with time and is used by work between two
 // waits. What the rest of the process uses meanwhile, which is taking calls, is
-// measured while this waits, and not held against it: calls in plenty would else
-// stop their own shipping.
+// measured while this waits, and not held against it: calls in plenty, or one of
+// half a gigabyte, would else stop their own shipping.
 type budget struct {
 	share float64
 	used  func() time.Duration
@@ -57,15 +58,29 @@ func (b *budget) wait(ctx context.Context) error {
 	return nil
 }
 
+// idle runs wait, in which there is nothing to ship: what is used meanwhile is the
+// rest of the process's.
+func (b *budget) idle(ctx context.Context, wait func(context.Context) error) error {
+	if err := wait(ctx); err != nil || b.share <= 0 || b.used == nil {
+		return err
+	}
+	now, cpu := time.Now(), b.used()
+	b.observe(cpu-b.cpu, now.Sub(b.at))
+	b.accrue(now.Sub(b.at))
+	b.at, b.cpu = now, cpu
+	return nil
+}
+
 func (b *budget) accrue(elapsed time.Duration) {
 	b.left = min(b.left+time.Duration(b.share*float64(elapsed)), time.Duration(b.share*float64(window)))
 }
 
-// observe takes in what the rest of the process used in a pause: a moving average
-// over about ten of them.
+// observe takes in what the rest of the process used in a pause: an average in which
+// what is a window old has a weight of a third.
 func (b *budget) observe(used, elapsed time.Duration) {
 	if elapsed <= 0 {
 		return
 	}
-	b.others += 0.1 * (float64(used)/float64(elapsed) - b.others)
+	weight := 1 - math.Exp(-elapsed.Seconds()/window.Seconds())
+	b.others += weight * (used.Seconds()/elapsed.Seconds() - b.others)
 }

@@ -30,6 +30,10 @@ type Config struct {
 	Backlog func() int64
 	// CPU is the processor time that this process has used.
 	CPU func() time.Duration
+	// Await returns when there is something to send, or with ctx's error. What the
+	// process uses until then is not held against shipping. Without it a Source's
+	// own waiting is counted as shipping.
+	Await func(context.Context) error
 }
 
 // Source is a sink.Source that hands on another's batches in time. Recovered may
@@ -62,6 +66,11 @@ func (s *Source) Recovered() { s.recovered.Store(true) }
 func (s *Source) Next(ctx context.Context) (sink.Batch, error) {
 	if err := s.wait(ctx); err != nil {
 		return sink.Batch{}, err
+	}
+	if s.cfg.Await != nil {
+		if err := s.cpu.idle(ctx, s.cfg.Await); err != nil {
+			return sink.Batch{}, fmt.Errorf("waiting for something to send: %w", err)
+		}
 	}
 	b, err := s.next.Next(ctx)
 	if err != nil {

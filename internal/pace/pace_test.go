@@ -80,6 +80,47 @@ func TestCallsInPlentyDoNotStopTheirShipping(t *testing.T) {
 	})
 }
 
+// A call of half a gigabyte costs seconds to take. What waits behind it goes at once.
+func TestAGiantCallDoesNotHoldUpWhatFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		used := time.Duration(0)
+		s := pace.New(&source{cpu: time.Millisecond, used: &used}, pace.Config{
+			MaxCPU: 0.05, CPU: func() time.Duration { return used },
+			Await: func(ctx context.Context) error {
+				time.Sleep(4 * time.Second)
+				used += 3 * time.Second
+				return ctx.Err()
+			},
+		})
+		if n := batches(t, s, time.Minute); n < 14 {
+			t.Errorf("%d batches in a minute, want one every four seconds", n)
+		}
+	})
+}
+
+// Waiting for something to send saves no more than a window's budget.
+func TestAQuietHourAllowsNoBusyMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		used, quiet := time.Duration(0), time.Hour
+		s := pace.New(&source{cpu: 20 * time.Millisecond, used: &used}, pace.Config{
+			MaxCPU: 0.05, CPU: func() time.Duration { return used },
+			Await: func(ctx context.Context) error {
+				time.Sleep(quiet)
+				quiet = 0
+				return ctx.Err()
+			},
+		})
+		if _, err := s.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := used
+		batches(t, s, time.Minute)
+		if share := (used - before).Seconds() / 60; share > 0.06 || share < 0.04 {
+			t.Errorf("%.3f of a core in the minute after a quiet hour, want 0.05 and what ten seconds allow", share)
+		}
+	})
+}
+
 func TestWithoutABoundNothingWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0

@@ -139,6 +139,17 @@ func (s *Source) Next(ctx context.Context) (sink.Batch, error) {
 	}}, nil
 }
 
+// Await returns when Next has something to hand out, or with ctx's error.
+func (s *Source) Await(ctx context.Context) error {
+	if s.call != nil {
+		return nil
+	}
+	if err := s.spool.Await(ctx); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
+}
+
 func (s *Source) full(b *builder) bool {
 	return b.records() >= maxBatchRecords || len(s.buf) >= s.cfg.MaxBatchBytes
 }

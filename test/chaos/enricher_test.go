@@ -30,6 +30,7 @@ func TestEnrichersLoseAndRepeatNothingWhateverDies(t *testing.T) {
 	binary := buildEnricher(t)
 	for _, seed := range seeds(t, chaosSeeds(t, enricherSeeds)) {
 		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
+			t.Parallel() // most of it is waiting, and each disturbs the others too
 			disturbed := newJoin(t, kafka, binary, fmt.Sprintf("chaos-%d", seed), fmt.Sprintf("rows-%d", seed))
 			disturbed.disturb(rand.New(rand.NewPCG(seed, 0)), 0)
 			disturbed.asCalm()
@@ -154,10 +155,7 @@ func (d *disturbance) slow(ctx context.Context) error {
 // killBroker takes away one of three, and brings it back.
 func (d *disturbance) killBroker() error {
 	d.restart = true
-	d.kafka.AwaitInSync(d.t)
-	node := d.kafka.Nodes[d.rng.IntN(len(d.kafka.Nodes))]
-	node.Kill(d.t)
-	node.Start(d.t)
+	d.kafka.Bounce(d.t, d.rng.IntN(len(d.kafka.Nodes)))
 	return nil
 }
 

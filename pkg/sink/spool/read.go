@@ -97,6 +97,23 @@ func (s *Spool) Ready() bool {
 	return false
 }
 
+// Await returns when Ready is true, or with ctx's error.
+func (s *Spool) Await(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		more := s.more
+		s.mu.Unlock()
+		if s.Ready() {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // ahead is where reading of a segment begins or goes on; ok is false for one that
 // was passed or is dropped.
 func (r *reader) ahead(seg *segment) (from int64, ok bool) {

@@ -323,3 +323,21 @@ func TestAfterAFailedSyncNothingIsPromisedInThatFile(t *testing.T) {
 		t.Errorf("came back after the cut: %q", got)
 	}
 }
+
+// Await ends with what there is to read, and not before.
+func TestAwaitReturnsWithTheNextFrame(t *testing.T) {
+	s := openDir(t, t.TempDir())
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.Await(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with nothing to read it ended with %v", err)
+	}
+	var appending sync.WaitGroup
+	defer appending.Wait()
+	appending.Go(func() { add(t, s, "a") })
+	must(t, s.Await(t.Context()))
+	if f := next(t, s); string(f.Payload) != "a" {
+		t.Errorf("read %q", f.Payload)
+	}
+}
