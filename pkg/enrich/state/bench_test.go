@@ -2,6 +2,8 @@ package state
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stackjoin/stackjoin/pkg/enrich"
@@ -36,6 +38,35 @@ func BenchmarkRestoreRecord(b *testing.B) {
 			}
 		})
 	}
+}
+
+// What a new process pays for a record of the changelog of 500 hosts, whose keys come in
+// no order and mostly twice.
+func BenchmarkBulk(b *testing.B) {
+	const n, keys, hosts = 400_000, 200_000, 500
+	changes := make([]Change, n)
+	for i := range changes {
+		k := i * 7919 % keys
+		host := enrich.Host(fmt.Sprintf("0f9a6c1e-7d2b-4c1f-9a55-2f4f6f%06d", k%hosts))
+		value := append([]byte{Format}, make([]byte, 90)...)
+		for j := range uint64(12) {
+			value = binary.BigEndian.AppendUint64(value, (uint64(i)+j)*0x9e3779b97f4a7c15)
+		}
+		changes[i] = Change{AppendKey(nil, "process", host, binary.BigEndian.AppendUint64([]byte{'v'}, uint64(k))), value}
+	}
+	for b.Loop() {
+		s := opened(b, b.TempDir())
+		bulk := s.Bulk()
+		for at := 0; at < n; at += 10_000 {
+			if err := bulk.Add(changes[at:at+10_000], int64(at+10_000)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := errors.Join(bulk.Close(), s.Close()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/record")
 }
 
 // What a write costs from Put to the local store, in transactions of 3,000 keys:

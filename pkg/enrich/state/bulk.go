@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -40,6 +41,7 @@ func (s *Store) Bulk() *Bulk { return &Bulk{store: s, next: s.position, most: bu
 // Add is Restore, but for keeping the bytes of records until Close.
 func (b *Bulk) Add(records []Change, next int64) error {
 	before := len(b.all)
+	b.grow()
 	for i := range records {
 		r := &records[i]
 		scope, err := b.store.readable(r)
@@ -56,6 +58,17 @@ func (b *Bulk) Add(records []Change, next int64) error {
 		return nil
 	}
 	return b.write()
+}
+
+// grow makes room for what a file will hold, once it is seen how large records are: to
+// grow step by step would be a seventh of what restoring costs.
+func (b *Bulk) grow() {
+	if b.bytes < b.few || cap(b.ranks.all) > 2*len(b.all) {
+		return
+	}
+	if more := int(float64(len(b.all)) * (1.1*float64(b.most)/float64(b.bytes) - 1)); more > 0 {
+		b.all, b.ranks.all = slices.Grow(b.all, more), slices.Grow(b.ranks.all, more)
+	}
 }
 
 // Close takes in what is left.
