@@ -43,6 +43,9 @@ func (o *Operator) addresses(h *host, k *credential) (own map[string]bool, known
 			o.allocated(h, f.Interface.Allocation, add)
 		}
 	}
+	for _, f := range o.facts(h, cloudtrail.FactInterface, k.Instance) {
+		o.attachedAddresses(h, f, tied)
+	}
 	if launch := o.launch(h, k.Instance, k.Account); launch != nil {
 		tied(launch.Time, &cloudtrail.Interface{})(launch.Launch.PrivateIP)
 		for _, f := range o.facts(h, cloudtrail.FactAddress, launch.Launch.VPC) {
@@ -63,6 +66,26 @@ func (o *Operator) addresses(h *host, k *credential) (own map[string]bool, known
 	return own, known, lost
 }
 
+// attachedAddresses are those of an interface that an instance was given by a call of its own: they
+// are known by the interface alone.
+func (o *Operator) attachedAddresses(h *host, f *cloudtrail.Fact, tied func(time.Time, *cloudtrail.Interface) func(string)) {
+	for _, a := range o.facts(h, cloudtrail.FactAddress, f.Interface.ID) {
+		if a.Interface == nil || a.Interface.ID != f.Interface.ID || a.Interface.Gateway != "" {
+			continue
+		}
+		own, since := *a.Interface, a.Time
+		if own.Instance, own.Attachment = f.Interface.Instance, f.Interface.Attachment; f.Time.After(since) {
+			since = f.Time
+		}
+		add := tied(since, &own)
+		add(own.PrivateIP)
+		add(own.PublicIP)
+		if own.PublicIP == "" && own.Allocation != "" {
+			o.allocated(h, own.Allocation, add)
+		}
+	}
+}
+
 func (o *Operator) allocated(h *host, allocation string, add func(string)) {
 	for _, f := range o.facts(h, cloudtrail.FactAddress, allocation) {
 		if f.Interface != nil && f.Interface.Allocation == allocation {
@@ -75,7 +98,7 @@ func (o *Operator) allocated(h *host, allocation string, add func(string)) {
 // let go or tied to something else between two times.
 func (o *Operator) givenUp(h *host, i *cloudtrail.Interface, address string, since, by time.Time) bool {
 	within := func(f *cloudtrail.Fact) bool { return f.Time.After(since) && !f.Time.After(by) }
-	if slices.ContainsFunc(o.facts(h, cloudtrail.FactInterfaceEnd, i.ID), within) {
+	if slices.ContainsFunc(o.facts(h, cloudtrail.FactInterfaceEnd, i.ID), within) || o.takenOff(h, i, within) {
 		return true
 	}
 	if privateAddress(address) {
@@ -90,6 +113,26 @@ func (o *Operator) givenUp(h *host, i *cloudtrail.Interface, address string, sin
 			return within(f) && f.Interface != nil && f.Interface.Association != "" && !slices.Contains(names, f.Interface.Association)
 		}
 		if slices.ContainsFunc(o.facts(h, cloudtrail.FactAddress, name), moved) {
+			return true
+		}
+	}
+	return false
+}
+
+// takenOff tells whether an interface that was its instance's was detached from it, or
+// attached to another.
+func (o *Operator) takenOff(h *host, i *cloudtrail.Interface, within func(*cloudtrail.Fact) bool) bool {
+	if slices.ContainsFunc(o.facts(h, cloudtrail.FactInterfaceEnd, i.Attachment), within) {
+		return true
+	}
+	for _, f := range o.facts(h, cloudtrail.FactInterface, i.ID) {
+		switch {
+		case f.Interface == nil || f.Interface.Instance == "":
+		case f.Interface.Instance != i.Instance:
+			if within(f) {
+				return true
+			}
+		case i.Attachment == "" && slices.ContainsFunc(o.facts(h, cloudtrail.FactInterfaceEnd, f.Interface.Attachment), within):
 			return true
 		}
 	}

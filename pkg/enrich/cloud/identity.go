@@ -134,9 +134,9 @@ func (o *Operator) byAddress(addresses []string, at time.Time) (found []claim) {
 			if f.Interface == nil || f.Interface.PrivateIP != a || f.Time.After(at.Add(launchSlack)) || o.ended(cloudtrail.FactInterfaceEnd, f.Interface.ID, at) {
 				continue
 			}
-			instance := f.Interface.Instance
-			if instance == "" {
-				instance = o.attached(f.Interface.ID, at)
+			instance, known := o.attached(f.Interface.ID, at)
+			if !known {
+				instance = f.Interface.Instance
 			}
 			if instance != "" && !o.ended(cloudtrail.FactInstanceEnd, instance, at) {
 				found = addClaim(found, claim{Instance: instance, Account: f.Account, Region: f.Region, Proof: ByAddress, At: f.Time})
@@ -150,13 +150,22 @@ func (o *Operator) byAddress(addresses []string, at time.Time) (found []claim) {
 // seem to be: clocks differ.
 const launchSlack = time.Minute
 
-func (o *Operator) attached(networkInterface string, at time.Time) (instance string) {
+// attached is the instance that an interface is tied to then, if to any; known is false
+// where no call tied it to one.
+func (o *Operator) attached(networkInterface string, at time.Time) (instance string, known bool) {
+	var last *cloudtrail.Interface
 	for _, f := range o.cfg.Facts.Of(cloudtrail.FactInterface, networkInterface) {
 		if f.Interface != nil && f.Interface.Instance != "" && !f.Time.After(at.Add(launchSlack)) {
-			instance = f.Interface.Instance
+			last = f.Interface
 		}
 	}
-	return instance
+	if last == nil {
+		return "", false
+	}
+	if o.ended(cloudtrail.FactInterfaceEnd, last.Attachment, at) {
+		return "", true
+	}
+	return last.Instance, true
 }
 
 func (o *Operator) ended(kind cloudtrail.FactKind, name string, at time.Time) bool {

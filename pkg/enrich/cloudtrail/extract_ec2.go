@@ -64,7 +64,7 @@ func (x *extraction) networkInterface(n node, instance string) {
 	}
 	i := Interface{
 		ID: id, Instance: instance, PrivateIP: n.get("privateIpAddress").text(), MAC: n.get("macAddress").text(),
-		VPC: n.get("vpcId").text(), Subnet: n.get("subnetId").text(),
+		VPC: n.get("vpcId").text(), Subnet: n.get("subnetId").text(), Attachment: n.get("attachment", "attachmentId").text(),
 	}
 	x.add(FactInterface, id).Interface = &i
 	addresses := []string{i.PrivateIP}
@@ -126,7 +126,11 @@ func (x *extraction) addresses() {
 	case "AttachNetworkInterface":
 		instance, _ := instanceID(x.request("instanceId").text())
 		if id := x.request("networkInterfaceId").text(); id != "" {
-			x.add(FactInterface, id).Interface = &Interface{ID: id, Instance: instance}
+			x.add(FactInterface, id).Interface = &Interface{ID: id, Instance: instance, Attachment: x.response("attachmentId").text()}
+		}
+	case "DetachNetworkInterface":
+		if attachment := x.request("attachmentId").text(); attachment != "" {
+			x.add(FactInterfaceEnd, attachment)
 		}
 	case "DeleteNetworkInterface":
 		if id := x.request("networkInterfaceId").text(); id != "" {

@@ -25,7 +25,7 @@ const (
 	FactSSHKey       FactKind = "ssh_key"       // instance, a public key that is accepted for 60 s
 	FactKeyPair      FactKind = "key_pair"      // key pair's name
 	FactInterface    FactKind = "interface"     // network interface id
-	FactInterfaceEnd FactKind = "interface_end" // network interface id, deleted
+	FactInterfaceEnd FactKind = "interface_end" // network interface id, deleted, or attachment, detached
 	FactAddress      FactKind = "address"       // address, owned from then on
 	FactAddressEnd   FactKind = "address_end"   // address, allocation or association, given up
 	FactAgent        FactKind = "ssm_agent"     // instance, as its SSM agent reports itself
@@ -156,6 +156,8 @@ type Interface struct {
 	MAC         string `json:"mac,omitempty"`
 	VPC         string `json:"vpc,omitempty"`
 	Subnet      string `json:"subnet,omitempty"`
+	// Attachment names what ties the interface to its instance, which its end tells alone.
+	Attachment string `json:"attachment,omitempty"`
 	// Gateway is the NAT gateway that the address is of.
 	Gateway string `json:"gateway,omitempty"`
 }

@@ -106,6 +106,7 @@ func (i *Interface) write(w *members.Writer) {
 	w.Text("public_ip", i.PublicIP)
 	w.Text("allocation", i.Allocation)
 	w.Text("association", i.Association)
+	w.Text("attachment", i.Attachment)
 	w.Text("mac", i.MAC)
 	w.Text("vpc", i.VPC)
 	w.Text("subnet", i.Subnet)

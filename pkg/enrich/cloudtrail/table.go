@@ -118,12 +118,14 @@ func (t *Table) drop(e *entry) {
 
 // names are what a fact is found by: its subject, and for some what else it is about.
 func names(f *Fact) []string {
-	all := [4]string{f.Subject}
+	all := [5]string{f.Subject}
 	switch {
+	case f.Kind == FactInterface && f.Interface != nil:
+		all[1] = f.Interface.Instance
 	case f.Kind == FactAddress && f.Interface != nil:
-		all[1], all[2] = f.Interface.Instance, f.Interface.Allocation
+		all[1], all[2], all[3] = f.Interface.Instance, f.Interface.Allocation, f.Interface.ID
 		if f.Interface.Gateway != "" {
-			all[3] = f.Interface.VPC
+			all[4] = f.Interface.VPC
 		}
 	case f.Kind == FactAddressEnd && f.Interface != nil:
 		all[1], all[2], all[3] = f.Interface.PublicIP, f.Interface.Allocation, f.Interface.Association
@@ -167,8 +169,8 @@ func (t *Table) Changes() uint64 {
 }
 
 // Of returns the facts of a kind about a subject, the earliest first. An address is
-// also found by its instance and allocation, that of a NAT gateway by its VPC, the end of one
-// by its address, allocation and association, an SSM agent by its computer's name and
+// also found by its instance, interface and allocation, that of a NAT gateway by its VPC, the
+// end of one by its address, allocation and association, an interface by its instance, an SSM agent by its computer's name and
 // address, a use by its address and instance. The caller leaves them alone; they are
 // what was known then.
 func (t *Table) Of(kind FactKind, subject string) []*Fact { return t.of(kind, subject) }

@@ -25,7 +25,7 @@ type lasting struct {
 
 const lastingKey = "i"
 
-// endsWith are the names of instances, keys, interfaces, allocations and associations with
+// endsWith are the names of instances, keys, interfaces and what ties and allots them, with
 // any of which a fact ends; none for a fact that lasts, or ends by itself. A name is never
 // given to anything else: so an address is none.
 func endsWith(f *cloudtrail.Fact) (names []string) {
@@ -45,7 +45,7 @@ func endsWith(f *cloudtrail.Fact) (names []string) {
 		}
 	case cloudtrail.FactInterface, cloudtrail.FactAddress:
 		if i := f.Interface; i != nil {
-			add(i.Instance, i.Association, i.Allocation, i.ID)
+			add(i.Instance, i.Association, i.Attachment, i.Allocation, i.ID)
 		}
 	}
 	return names

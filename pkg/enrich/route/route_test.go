@@ -326,6 +326,8 @@ func TestFactsEndWithTheirKeysInterfacesAndAddresses(t *testing.T) {
 		"interface": {"ec2", "CreateNetworkInterface", `{}`, `{"networkInterface":{"networkInterfaceId":"eni-1","privateIpAddress":"10.0.0.1"}}`},
 		"address":   {"ec2", "AllocateAddress", `{}`, `{"publicIp":"203.0.113.80","allocationId":"eipalloc-1"}`},
 		"tie":       {"ec2", "AssociateAddress", `{"allocationId":"eipalloc-1","networkInterfaceId":"eni-2"}`, `{"associationId":"eipassoc-1"}`},
+		"attach":    {"ec2", "AttachNetworkInterface", `{"networkInterfaceId":"eni-3","instanceId":"i-0317f6c6b66ae9c40"}`, `{"attachmentId":"eni-attach-3"}`},
+		"stays":     {"ec2", "AttachNetworkInterface", `{"networkInterfaceId":"eni-3","instanceId":"i-07d06021b0da55115"}`, `{"attachmentId":"eni-attach-4"}`},
 	} {
 		w.take("cloudtrail", fmt.Sprintf(record, id, said[0], said[1], said[2], said[3]), t0)
 	}
@@ -341,6 +343,7 @@ func TestFactsEndWithTheirKeysInterfacesAndAddresses(t *testing.T) {
 	}
 	ends(cloudtrail.FactKeyEnd, "AKIABACKDOOR1EXAMPLE", nil, t0+60)
 	ends(cloudtrail.FactInterfaceEnd, "eni-1", nil, t0+60)
+	ends(cloudtrail.FactInterfaceEnd, "eni-attach-3", nil, t0+60)
 	ends(cloudtrail.FactAddressEnd, "eipassoc-1", &cloudtrail.Interface{Association: "eipassoc-1"}, t0+60)
 	n := 0
 	deleted := func(from int) map[string]int {
@@ -363,7 +366,7 @@ func TestFactsEndWithTheirKeysInterfacesAndAddresses(t *testing.T) {
 		t.Errorf("deleted after 29 days: %v", kinds)
 	}
 	w.restart()
-	if kinds := deleted(t0 + 31*day); !maps.Equal(kinds, map[string]int{"issued_key": 1, "interface": 1, "address": 2}) {
+	if kinds := deleted(t0 + 31*day); !maps.Equal(kinds, map[string]int{"issued_key": 1, "interface": 2, "address": 2}) {
 		t.Errorf("deleted: %v", kinds)
 	}
 	ends(cloudtrail.FactAddressEnd, "eipalloc-1", &cloudtrail.Interface{Allocation: "eipalloc-1"}, t0+32*day)
