@@ -39,7 +39,7 @@ const intro = `# Metrics
 
 Generated from the code by ` + "`make docs`" + `; do not edit.
 
-` + "`metrics.listen`" + ` of the enricher serves Prometheus on ` + "`/metrics`" + `, beside the Go runtime's and the process's own. Counters count what was committed: what an aborted transaction held is counted when it comes again. What is told of a partition is told by the process that holds it, every few seconds.
+` + "`metrics.listen`" + ` of the enricher serves Prometheus on ` + "`/metrics`" + `, beside the Go runtime's and the process's own. Counters count what was committed: what an aborted transaction held is counted when it comes again. What is told of a partition is told by the process that holds it, every few seconds; its topic is the first of those that are read together, or the stream of Kinesis.
 
 ` + "`/ready`" + ` answers 503 while the state of a partition is read back, or the facts about hosts that stage 1 routes by. ` + "`/debug/hosts`" + ` names, as JSON, the five hosts of each partition that sent most rows in the last seconds; rows say what hosts are called, so they are no labels.
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,16 +23,16 @@ type partitions struct {
 	all                                                                    []*prometheus.GaugeVec
 
 	mu      sync.Mutex
-	busy    map[int32]bool // restoring
-	busiest map[int32][]enrich.HostRows
+	busy    map[stream.Partition]bool // restoring
+	busiest map[stream.Partition][]enrich.HostRows
 }
 
 // newPartitions makes the metrics of one stage's partitions. prefix begins their names,
 // and note ends what is said of them.
 func (m *Enricher) newPartitions(prefix, note string) *partitions {
-	p := &partitions{busy: map[int32]bool{}, busiest: map[int32][]enrich.HostRows{}}
+	p := &partitions{busy: map[stream.Partition]bool{}, busiest: map[stream.Partition][]enrich.HostRows{}}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		g := m.gauges(prefix+"partition_"+name, help+note, "partition")
+		g := m.gauges(prefix+"partition_"+name, help+note, "topic", "partition")
 		p.all = append(p.all, g)
 		return g
 	}
@@ -59,19 +60,23 @@ func (m *Enricher) newPartitions(prefix, note string) *partitions {
 
 // Status takes in how a partition's pipeline fares.
 func (m *Enricher) Status(id stream.Partition, s enrich.Status) {
-	p, label := m.partitions, strconv.Itoa(int(id.ID))
+	p, labels := m.partitions, labelsOf(id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.busiest[id.ID] = s.Busiest
+	p.busiest[id] = s.Busiest
 	if !s.Newest.IsZero() {
-		p.newest.WithLabelValues(label).Set(float64(s.Newest.Unix()))
+		p.newest.WithLabelValues(labels...).Set(float64(s.Newest.Unix()))
 	}
-	p.ahead.WithLabelValues(label).Set(s.Ahead.Seconds())
-	p.behind.WithLabelValues(label).Set(s.Behind.Seconds())
-	p.held.WithLabelValues(label).Set(float64(s.Held))
-	p.kept.WithLabelValues(label).Set(float64(s.Kept))
-	p.keptSize.WithLabelValues(label).Set(float64(s.Bytes))
+	p.ahead.WithLabelValues(labels...).Set(s.Ahead.Seconds())
+	p.behind.WithLabelValues(labels...).Set(s.Behind.Seconds())
+	p.held.WithLabelValues(labels...).Set(float64(s.Held))
+	p.kept.WithLabelValues(labels...).Set(float64(s.Kept))
+	p.keptSize.WithLabelValues(labels...).Set(float64(s.Bytes))
 }
+
+// labelsOf are a partition's labels: its topic, or the first of those that are read
+// together, or its stream; and its number.
+func labelsOf(id stream.Partition) []string { return []string{id.Topic, strconv.Itoa(int(id.ID))} }
 
 // hosts names the hosts that sent most in the last seconds, by partition. They are no
 // labels: rows say what they are called.
@@ -81,12 +86,13 @@ func (p *partitions) hosts(w http.ResponseWriter, _ *http.Request) {
 		Rows int64  `json:"rows"`
 	}
 	p.mu.Lock()
-	all := map[int32][]host{}
+	all := map[string][]host{}
 	for id, busiest := range p.busiest {
-		all[id] = []host{}
+		rows := []host{}
 		for _, b := range busiest {
-			all[id] = append(all[id], host{string(b.Host), b.Rows})
+			rows = append(rows, host{string(b.Host), b.Rows})
 		}
+		all[strings.Join(labelsOf(id), "/")] = rows
 	}
 	p.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
@@ -97,7 +103,7 @@ func (p *partitions) hosts(w http.ResponseWriter, _ *http.Request) {
 func (m *Enricher) Partition(s stream.PartitionStatus) { m.partitions.Partition(s) }
 
 // Gone forgets a partition that another process holds now.
-func (m *Enricher) Gone(id int32) { m.partitions.Gone(id) }
+func (m *Enricher) Gone(id stream.Partition) { m.partitions.Gone(id) }
 
 // Ended counts a transaction.
 func (m *Enricher) Ended(how string) { m.partitions.Ended(how) }
@@ -110,36 +116,36 @@ func (m *Enricher) Learning(v bool) { m.learning.Store(v) }
 
 // Partition implements stream.Monitor.
 func (p *partitions) Partition(s stream.PartitionStatus) {
-	label := strconv.Itoa(int(s.ID))
+	labels := labelsOf(s.Partition)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !s.Restoring {
-		delete(p.busy, s.ID)
-		p.restoring.WithLabelValues(label).Set(0)
-		p.remaining.WithLabelValues(label).Set(0)
-		p.lag.WithLabelValues(label).Set(float64(s.Lag))
+		delete(p.busy, s.Partition)
+		p.restoring.WithLabelValues(labels...).Set(0)
+		p.remaining.WithLabelValues(labels...).Set(0)
+		p.lag.WithLabelValues(labels...).Set(float64(s.Lag))
 		if p.sideLag != nil { // of stage 2 alone
-			p.sideLag.WithLabelValues(label).Set(float64(s.SideLag))
-			p.unmerged.WithLabelValues(label).Set(float64(s.Unmerged))
+			p.sideLag.WithLabelValues(labels...).Set(float64(s.SideLag))
+			p.unmerged.WithLabelValues(labels...).Set(float64(s.Unmerged))
 		}
-		p.bytes.WithLabelValues(label).Set(float64(s.StateBytes))
-		p.suspect.WithLabelValues(label).Set(float64(s.Suspect))
+		p.bytes.WithLabelValues(labels...).Set(float64(s.StateBytes))
+		p.suspect.WithLabelValues(labels...).Set(float64(s.Suspect))
 		return
 	}
-	p.busy[s.ID] = true
-	p.restoring.WithLabelValues(label).Set(1)
-	p.restored.WithLabelValues(label).Set(float64(s.Restored))
-	p.remaining.WithLabelValues(label).Set(float64(s.Remaining))
+	p.busy[s.Partition] = true
+	p.restoring.WithLabelValues(labels...).Set(1)
+	p.restored.WithLabelValues(labels...).Set(float64(s.Restored))
+	p.remaining.WithLabelValues(labels...).Set(float64(s.Remaining))
 }
 
 // Gone implements stream.Monitor.
-func (p *partitions) Gone(id int32) {
+func (p *partitions) Gone(id stream.Partition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.busy, id)
 	delete(p.busiest, id)
 	for _, g := range p.all {
-		g.DeleteLabelValues(strconv.Itoa(int(id)))
+		g.DeleteLabelValues(labelsOf(id)...)
 	}
 }
 

@@ -89,7 +89,7 @@ func (s *session) close(ctx context.Context) error {
 		err = s.out.Close(ctx)
 	}
 	if s.cfg.Monitor != nil {
-		s.cfg.Monitor.Gone(s.part.ID)
+		s.cfg.Monitor.Gone(s.part)
 	}
 	if s.store == nil {
 		return err
@@ -209,7 +209,7 @@ func (s *session) takeIn(p *page) {
 		s.ended = p
 	}
 	if s.cfg.Monitor != nil {
-		s.cfg.Monitor.Partition(stream.PartitionStatus{ID: s.part.ID, Lag: int64(len(s.queue)), StateBytes: s.store.Bytes()})
+		s.cfg.Monitor.Partition(stream.PartitionStatus{Partition: s.part, Lag: int64(len(s.queue)), StateBytes: s.store.Bytes()})
 	}
 }
 

@@ -102,9 +102,9 @@ type seen struct {
 func (s *seen) Partition(p stream.PartitionStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.restored[p.ID] = max(s.restored[p.ID], p.Restored)
+	s.restored[p.Partition.ID] = max(s.restored[p.Partition.ID], p.Restored)
 }
-func (*seen) Gone(int32) {}
+func (*seen) Gone(stream.Partition) {}
 func (s *seen) Ended(how string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

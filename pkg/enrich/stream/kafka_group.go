@@ -56,7 +56,7 @@ func (s *KafkaSession) assign(m map[string][]int32) {
 				s.workers[id] = w
 			}
 			w.sources[topic] = &source{topic: topic, patience: s.cfg.patience}
-			s.cfg.Monitor.Partition(PartitionStatus{ID: id, Restoring: true})
+			s.cfg.Monitor.Partition(PartitionStatus{Partition: s.partition(id), Restoring: true})
 		}
 	}
 }
@@ -119,7 +119,7 @@ func (s *KafkaSession) stop(w *worker) {
 		w.cancel()
 		<-w.done
 	}
-	s.cfg.Monitor.Gone(w.id)
+	s.cfg.Monitor.Gone(s.partition(w.id))
 	if w.store == nil {
 		return
 	}

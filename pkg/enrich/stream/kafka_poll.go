@@ -108,7 +108,7 @@ func (s *KafkaSession) tell(w *worker) {
 	}
 	w.status = time.Now()
 	s.cfg.Monitor.Partition(PartitionStatus{
-		ID: w.id, Lag: w.lag(), SideLag: w.sources[s.cfg.Side].lag(), Unmerged: w.unmerged, Suspect: w.suspects(), StateBytes: w.store.Bytes(),
+		Partition: s.partition(w.id), Lag: w.lag(), SideLag: w.sources[s.cfg.Side].lag(), Unmerged: w.unmerged, Suspect: w.suspects(), StateBytes: w.store.Bytes(),
 	})
 }
 

@@ -4,7 +4,7 @@ import "time"
 
 // PartitionStatus is how one partition fares.
 type PartitionStatus struct {
-	ID int32
+	Partition Partition
 	// Lag is how many records of the inputs are not processed, about.
 	Lag int64
 	// SideLag is how many of those are on the side topic.
@@ -29,7 +29,7 @@ type Monitor interface {
 	// every few seconds from then on.
 	Partition(PartitionStatus)
 	// Gone says that a partition is held no more.
-	Gone(id int32)
+	Gone(Partition)
 	// Ended counts a transaction: "committed", or the kind of thing it failed of
 	// (processing, refused, rebalance, timeout, broker, stopped, unknown).
 	Ended(how string)
@@ -38,7 +38,7 @@ type Monitor interface {
 type unwatched struct{}
 
 func (unwatched) Partition(PartitionStatus) {}
-func (unwatched) Gone(int32)                {}
+func (unwatched) Gone(Partition)            {}
 func (unwatched) Ended(string)              {}
 
 // statusEvery is how often a partition's status is told while it runs: sizing

@@ -143,7 +143,7 @@ func (s *KafkaSession) replay(ctx context.Context, store *state.Store, id int32,
 	if next >= end {
 		return nil
 	}
-	progress := progress{session: s, status: PartitionStatus{ID: id, Restoring: true}, began: time.Now()}
+	progress := progress{session: s, status: PartitionStatus{Partition: s.partition(id), Restoring: true}, began: time.Now()}
 	opts := append(s.cfg.Connection[:len(s.cfg.Connection):len(s.cfg.Connection)],
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.cfg.StateTopic: {id: kgo.NewOffset().At(next)}}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
@@ -200,11 +200,11 @@ func (p *progress) step(records int, remaining int64) {
 	p.session.cfg.Monitor.Partition(p.status)
 	if time.Since(p.told) > progressEvery && time.Since(p.began) > progressEvery {
 		p.told = time.Now()
-		p.session.cfg.Log.Info("restoring state", "partition", p.status.ID, "records", p.status.Restored, "bytes", p.status.RestoredBytes, "remaining", p.status.Remaining)
+		p.session.cfg.Log.Info("restoring state", "partition", p.status.Partition.ID, "records", p.status.Restored, "bytes", p.status.RestoredBytes, "remaining", p.status.Remaining)
 	}
 }
 
 func (p *progress) end() {
-	p.session.cfg.Log.Info("state restored", "partition", p.status.ID, "records", p.status.Restored, "bytes", p.status.RestoredBytes,
+	p.session.cfg.Log.Info("state restored", "partition", p.status.Partition.ID, "records", p.status.Restored, "bytes", p.status.RestoredBytes,
 		"in", time.Since(p.began).Round(time.Millisecond))
 }
