@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
@@ -122,8 +121,8 @@ func (f *topicFlags) plan(ctx context.Context, std streams) error {
 	}
 	settings := topicSettings(cfg)
 	var plan topicplan.Plan
-	err = withAdmin(ctx, cfg, std, func(ctx context.Context, admin *kadm.Client) error {
-		have, err := topicplan.Read(ctx, admin, settings)
+	err = withKafka(ctx, cfg, std, func(ctx context.Context, client *kgo.Client) error {
+		have, err := topicplan.Read(ctx, client, settings)
 		plan = topicplan.Compare(settings, have)
 		return err
 	})
@@ -142,13 +141,13 @@ func (f *topicFlags) apply(ctx context.Context, std streams) error {
 		return err
 	}
 	settings := topicSettings(cfg)
-	return withAdmin(ctx, cfg, std, func(ctx context.Context, admin *kadm.Client) error {
-		have, err := topicplan.Read(ctx, admin, settings)
+	return withKafka(ctx, cfg, std, func(ctx context.Context, client *kgo.Client) error {
+		have, err := topicplan.Read(ctx, client, settings)
 		if err != nil {
 			return err
 		}
 		plan := topicplan.Compare(settings, have)
-		return errors.Join(f.show(plan, std.out), topicplan.Apply(ctx, admin, settings, plan))
+		return errors.Join(f.show(plan, std.out), topicplan.Apply(ctx, client, settings, plan))
 	})
 }
 
@@ -187,8 +186,8 @@ func encode(out io.Writer, v any) error {
 	return nil
 }
 
-// withAdmin calls f with a client that can change topics.
-func withAdmin(ctx context.Context, cfg *enricherconf.Config, std streams, f func(context.Context, *kadm.Client) error) error {
+// withKafka calls f with a client that sees at once what was changed.
+func withKafka(ctx context.Context, cfg *enricherconf.Config, std streams, f func(context.Context, *kgo.Client) error) error {
 	options, err := cfg.Kafka.Options(logging.New(cfg.Log, std.err))
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)
@@ -206,5 +205,5 @@ func withAdmin(ctx context.Context, cfg *enricherconf.Config, std streams, f fun
 	if err := client.Ping(ctx); err != nil {
 		return fmt.Errorf("kafka: no broker of %v answers: %w", cfg.Kafka.Brokers, err)
 	}
-	return f(ctx, kadm.NewClient(client))
+	return f(ctx, client)
 }

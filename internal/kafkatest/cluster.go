@@ -20,7 +20,7 @@ type Cluster struct {
 	Nodes []*Broker
 	admin *kadm.Client
 	// away is held while a node is: two of three must not be.
-	away sync.Mutex
+	away sync.RWMutex
 }
 
 // RealCluster starts n nodes and returns when all answer. It skips or fails the test
@@ -114,6 +114,13 @@ func (c *Cluster) Bounce(t testing.TB, node int) {
 	c.AwaitInSync(t)
 	c.Nodes[node].Kill(t)
 	c.Nodes[node].Start(t)
+}
+
+// Whole runs f while no node is away by Bounce.
+func (c *Cluster) Whole(f func()) {
+	c.away.RLock()
+	defer c.away.RUnlock()
+	f()
 }
 
 // AwaitInSync returns when every replica of every topic has all that its leader

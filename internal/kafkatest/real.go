@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/stackjoin/stackjoin/internal/testserver"
 )
@@ -193,8 +193,12 @@ func (b *Broker) await(t testing.TB) {
 func (b *Broker) answers(ctx context.Context, client *kgo.Client) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	meta, err := kadm.NewClient(client).BrokerMetadata(ctx)
-	if err == nil && slices.Contains(meta.Brokers.NodeIDs(), int32(b.id)) {
+	// kadm tells the brokers of the first answer for ever, which may come before the
+	// cluster counts on this one.
+	ask := kmsg.NewPtrMetadataRequest()
+	ask.Topics = []kmsg.MetadataRequestTopic{}
+	meta, err := ask.RequestWith(ctx, client)
+	if err == nil && slices.ContainsFunc(meta.Brokers, func(m kmsg.MetadataResponseBroker) bool { return int(m.NodeID) == b.id }) {
 		return true
 	}
 	select { // a pause between questions, which ends early with the broker

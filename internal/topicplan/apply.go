@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // patience is how long a cluster may take until all brokers know what was changed.
@@ -16,16 +17,17 @@ const patience = 15 * time.Second
 // Apply makes the changes of the plan, and returns when the cluster shows them. A
 // plan with a refused change is not begun. One that fails halfway is finished by
 // the next.
-func Apply(ctx context.Context, admin *kadm.Client, s Settings, plan Plan) error {
+func Apply(ctx context.Context, client *kgo.Client, s Settings, plan Plan) error {
 	if n := len(plan.Refused()); n > 0 {
 		return fmt.Errorf("nothing was changed: %d of %d changes are refused", n, len(plan))
 	}
+	admin := kadm.NewClient(client)
 	for _, c := range plan {
 		if err := c.apply(ctx, admin); err != nil {
 			return fmt.Errorf("topic %s: %w", c.Topic, err)
 		}
 	}
-	return await(ctx, admin, s)
+	return await(ctx, client, s)
 }
 
 func (c Change) apply(ctx context.Context, admin *kadm.Client) error {
@@ -73,11 +75,11 @@ func (c Change) grow(ctx context.Context, admin *kadm.Client) error {
 }
 
 // await waits until a plan would be empty.
-func await(ctx context.Context, admin *kadm.Client, s Settings) error {
+func await(ctx context.Context, client *kgo.Client, s Settings) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		have, err := Read(ctx, admin, s)
+		have, err := Read(ctx, client, s)
 		if err == nil && len(Compare(s, have)) == 0 {
 			return nil
 		}

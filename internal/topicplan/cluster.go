@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Cluster is what a cluster has of the topics in question.
@@ -23,7 +25,8 @@ type existing struct {
 }
 
 // Read asks a cluster about the topics that the settings name.
-func Read(ctx context.Context, admin *kadm.Client, s Settings) (Cluster, error) {
+func Read(ctx context.Context, client *kgo.Client, s Settings) (Cluster, error) {
+	admin := kadm.NewClient(client)
 	var names []string
 	for _, t := range s.wanted() {
 		names = append(names, t.name)
@@ -32,7 +35,7 @@ func Read(ctx context.Context, admin *kadm.Client, s Settings) (Cluster, error) 
 	if err != nil {
 		return Cluster{}, fmt.Errorf("ask for topics: %w (this user needs the right to describe them)", err)
 	}
-	c := Cluster{brokers: len(meta.Brokers), topics: map[string]existing{}}
+	c := Cluster{brokers: max(len(meta.Brokers), registered(ctx, client)), topics: map[string]existing{}}
 	var there []string
 	for name, detail := range meta.Topics {
 		if errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
@@ -48,6 +51,19 @@ func Read(ctx context.Context, admin *kadm.Client, s Settings) (Cluster, error) 
 		return c, nil
 	}
 	return c, errors.Join(c.readSettings(ctx, admin, there), c.readOffsets(ctx, admin, there))
+}
+
+// registered counts the brokers of a cluster, those that are away too: else topics that
+// are made while one of three is would have fewer replicas for ever. Brokers before
+// Kafka 4.0 tell only of those that are there.
+func registered(ctx context.Context, client *kgo.Client) int {
+	ask := kmsg.NewPtrDescribeClusterRequest()
+	ask.IncludeFencedBrokers = true
+	told, err := ask.RequestWith(ctx, client)
+	if err != nil {
+		return 0
+	}
+	return len(told.Brokers)
 }
 
 func fewest(detail kadm.TopicDetail) int16 {

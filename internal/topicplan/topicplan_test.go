@@ -29,6 +29,7 @@ func settings() topicplan.Settings {
 type site struct {
 	*testing.T
 	brokers []string
+	client  *kgo.Client
 	admin   *kadm.Client
 }
 
@@ -39,13 +40,18 @@ func newSite(t *testing.T, brokers int) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	client := kafkatest.Client(t, c.ListenAddrs(), kgo.MetadataMinAge(10*time.Millisecond))
-	return &site{t, c.ListenAddrs(), kadm.NewClient(client)}
+	return siteOn(t, c.ListenAddrs())
+}
+
+func siteOn(t *testing.T, brokers []string) *site {
+	t.Helper()
+	client := kafkatest.Client(t, brokers, kgo.MetadataMinAge(10*time.Millisecond))
+	return &site{t, brokers, client, kadm.NewClient(client)}
 }
 
 func (x *site) plan(s topicplan.Settings) topicplan.Plan {
 	x.Helper()
-	have, err := topicplan.Read(x.Context(), x.admin, s)
+	have, err := topicplan.Read(x.Context(), x.client, s)
 	if err != nil {
 		x.Fatal(err)
 	}
@@ -63,7 +69,7 @@ func (x *site) lines(s topicplan.Settings) (lines []string) {
 
 func (x *site) apply(s topicplan.Settings) error {
 	x.Helper()
-	return topicplan.Apply(x.Context(), x.admin, s, x.plan(s))
+	return topicplan.Apply(x.Context(), x.client, s, x.plan(s))
 }
 
 func (x *site) applied(s topicplan.Settings) {
@@ -297,7 +303,7 @@ func TestAClusterThatIsNotThereIsAnError(t *testing.T) {
 	client := kafkatest.Client(t, []string{"127.0.0.1:1"})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if _, err := topicplan.Read(ctx, kadm.NewClient(client), settings()); err == nil {
+	if _, err := topicplan.Read(ctx, client, settings()); err == nil {
 		t.Error("no error")
 	}
 }

@@ -31,9 +31,12 @@ func TestEnrichersLoseAndRepeatNothingWhateverDies(t *testing.T) {
 	for _, seed := range seeds(t, chaosSeeds(t, enricherSeeds)) {
 		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
 			t.Parallel() // most of it is waiting, and each disturbs the others too
-			disturbed := newJoin(t, kafka, binary, fmt.Sprintf("chaos-%d", seed), fmt.Sprintf("rows-%d", seed))
+			var disturbed *join
+			kafka.Whole(func() {
+				disturbed = newJoin(t, kafka, binary, fmt.Sprintf("chaos-%d", seed), fmt.Sprintf("rows-%d", seed))
+			})
 			disturbed.disturb(rand.New(rand.NewPCG(seed, 0)), 0)
-			disturbed.asCalm()
+			kafka.Whole(disturbed.asCalm)
 		})
 	}
 }
