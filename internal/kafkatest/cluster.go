@@ -127,16 +127,36 @@ func (c *Cluster) Whole(f func()) {
 // has: then any one node may be lost.
 func (c *Cluster) AwaitInSync(t testing.TB) {
 	t.Helper()
+	await(t, "replicas do not catch up", c.behind)
+}
+
+// AwaitBrokers returns when the cluster counts on n of its nodes.
+func (c *Cluster) AwaitBrokers(t testing.TB, n int) {
+	t.Helper()
+	client := Client(t, c.Addrs(), kgo.DisableClientMetrics())
+	defer client.Close()
+	await(t, fmt.Sprintf("the cluster does not count on %d brokers", n), func(ctx context.Context) (string, error) {
+		ids, err := counted(ctx, client)
+		if len(ids) == n {
+			return "", err
+		}
+		return fmt.Sprint("but on ", ids), err
+	})
+}
+
+// await asks until there is nothing that is not yet so.
+func await(t testing.TB, failed string, yet func(context.Context) (string, error)) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
-		behind, err := c.behind(ctx)
-		if err == nil && behind == "" {
+		what, err := yet(ctx)
+		if err == nil && what == "" {
 			return
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("replicas do not catch up: %s %v", behind, err)
+			t.Fatalf("%s: %s %v", failed, what, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -193,12 +193,7 @@ func (b *Broker) await(t testing.TB) {
 func (b *Broker) answers(ctx context.Context, client *kgo.Client) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	// kadm tells the brokers of the first answer for ever, which may come before the
-	// cluster counts on this one.
-	ask := kmsg.NewPtrMetadataRequest()
-	ask.Topics = []kmsg.MetadataRequestTopic{}
-	meta, err := ask.RequestWith(ctx, client)
-	if err == nil && slices.ContainsFunc(meta.Brokers, func(m kmsg.MetadataResponseBroker) bool { return int(m.NodeID) == b.id }) {
+	if there, err := counted(ctx, client); err == nil && slices.Contains(there, int32(b.id)) {
 		return true
 	}
 	select { // a pause between questions, which ends early with the broker
@@ -206,6 +201,21 @@ func (b *Broker) answers(ctx context.Context, client *kgo.Client) bool {
 	case <-time.After(50 * time.Millisecond):
 	}
 	return false
+}
+
+// counted is the brokers that the cluster counts on. kadm tells those of its first answer for
+// ever, which may have come before all were there.
+func counted(ctx context.Context, client *kgo.Client) (ids []int32, err error) {
+	ask := kmsg.NewPtrMetadataRequest()
+	ask.Topics = []kmsg.MetadataRequestTopic{}
+	meta, err := ask.RequestWith(ctx, client)
+	if err != nil {
+		return nil, fmt.Errorf("ask for brokers: %w", err)
+	}
+	for _, b := range meta.Brokers {
+		ids = append(ids, b.NodeID)
+	}
+	return ids, nil
 }
 
 // Stop ends the broker as an operator does (SIGTERM) and waits for its end.

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
 )
 
 // patience is how long a helper waits for a server before the test fails. The
@@ -41,15 +42,20 @@ func Client(t testing.TB, endpoint string) *kinesis.Client {
 	})
 }
 
+// unmade tells whether what was to be made is not there. The SDK asks again when an answer
+// is lost, and is then told that it is.
+func unmade(err error) bool {
+	var refused smithy.APIError
+	return err != nil && (!errors.As(err, &refused) || refused.ErrorCode() != "ResourceInUseException")
+}
+
 // CreateStream makes a stream and returns when it takes records.
 func CreateStream(t testing.TB, endpoint, name string, shards int32) {
 	t.Helper()
 	client := Client(t, endpoint)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	_, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: &shards})
-	// The SDK asks again when an answer is lost: then it is there by now.
-	if there := new(types.ResourceInUseException); err != nil && !errors.As(err, &there) {
+	if _, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: &shards}); unmade(err) {
 		t.Fatalf("create stream %s: %v", name, err)
 	}
 	for { // shards are listed before the stream takes records

@@ -2,7 +2,6 @@ package kinesistest
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -90,9 +89,7 @@ func (f *Firehose) Create(t testing.TB, name string, byHTTP bool) {
 	} else {
 		in.ExtendedS3DestinationConfiguration = &types.ExtendedS3DestinationConfiguration{BucketARN: bucket, RoleARN: role, Prefix: aws.String(name + "/")}
 	}
-	_, err := f.client.CreateDeliveryStream(t.Context(), in)
-	// The SDK asks again when an answer is lost: then it is there by now.
-	if there := new(types.ResourceInUseException); err != nil && !errors.As(err, &there) {
+	if _, err := f.client.CreateDeliveryStream(t.Context(), in); unmade(err) {
 		t.Fatalf("create Firehose stream %s: %v", name, err)
 	}
 }

@@ -44,17 +44,14 @@ func (b *budget) wait(ctx context.Context) error {
 		b.accrue(elapsed)
 		b.left -= max(0, own)
 	}
+	b.at, b.cpu = now, cpu
 	for b.left < 0 {
 		pause := min(time.Duration(float64(-b.left)/b.share), longestPause)
 		if err := sleep(ctx, max(pause, time.Millisecond)); err != nil {
 			return err
 		}
-		later, usedLater := time.Now(), b.used()
-		b.observe(usedLater-cpu, later.Sub(now))
-		b.accrue(later.Sub(now))
-		now, cpu = later, usedLater
+		b.rested()
 	}
-	b.at, b.cpu = now, cpu
 	return nil
 }
 
@@ -64,11 +61,16 @@ func (b *budget) idle(ctx context.Context, wait func(context.Context) error) err
 	if err := wait(ctx); err != nil || b.share <= 0 || b.used == nil {
 		return err
 	}
+	b.rested()
+	return nil
+}
+
+// rested takes in a time in which nothing was shipped.
+func (b *budget) rested() {
 	now, cpu := time.Now(), b.used()
 	b.observe(cpu-b.cpu, now.Sub(b.at))
 	b.accrue(now.Sub(b.at))
 	b.at, b.cpu = now, cpu
-	return nil
 }
 
 func (b *budget) accrue(elapsed time.Duration) {

@@ -4,9 +4,6 @@ package topicplan_test
 
 import (
 	"testing"
-	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/stackjoin/stackjoin/internal/kafkatest"
 )
@@ -16,7 +13,7 @@ func TestABrokerThatIsAwayCountsToo(t *testing.T) {
 	cluster := kafkatest.RealCluster(t, 3)
 	x := siteOn(t, cluster.Addrs())
 	cluster.Nodes[2].Kill(t)
-	awaitBrokers(t, x, 2)
+	cluster.AwaitBrokers(t, 2)
 	x.applied(settings())
 	topics, err := x.admin.ListTopics(t.Context())
 	if err != nil {
@@ -32,21 +29,5 @@ func TestABrokerThatIsAwayCountsToo(t *testing.T) {
 	}
 	if len(topics) == 0 {
 		t.Error("no topic was made")
-	}
-}
-
-// awaitBrokers returns when the cluster counts on n brokers.
-func awaitBrokers(t *testing.T, x *site, n int) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		ask := kmsg.NewPtrMetadataRequest()
-		ask.Topics = []kmsg.MetadataRequestTopic{}
-		meta, err := ask.RequestWith(t.Context(), x.client)
-		if err == nil && len(meta.Brokers) == n {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the cluster does not count on %d brokers: %v", n, err)
-		}
 	}
 }

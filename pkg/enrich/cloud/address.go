@@ -36,12 +36,7 @@ func (o *Operator) addresses(h *host, k *credential) (own map[string]bool, known
 		if f.Interface == nil || f.Interface.Instance != k.Instance {
 			continue
 		}
-		add := tied(f.Time, f.Interface)
-		add(f.Interface.PrivateIP)
-		add(f.Interface.PublicIP)
-		if f.Interface.PublicIP == "" && f.Interface.Allocation != "" {
-			o.allocated(h, f.Interface.Allocation, add)
-		}
+		o.addressesOf(h, f.Interface, tied(f.Time, f.Interface))
 	}
 	for _, f := range o.facts(h, cloudtrail.FactInterface, k.Instance) {
 		o.attachedAddresses(h, f, tied)
@@ -77,12 +72,15 @@ func (o *Operator) attachedAddresses(h *host, f *cloudtrail.Fact, tied func(time
 		if own.Instance, own.Attachment = f.Interface.Instance, f.Interface.Attachment; f.Time.After(since) {
 			since = f.Time
 		}
-		add := tied(since, &own)
-		add(own.PrivateIP)
-		add(own.PublicIP)
-		if own.PublicIP == "" && own.Allocation != "" {
-			o.allocated(h, own.Allocation, add)
-		}
+		o.addressesOf(h, &own, tied(since, &own))
+	}
+}
+
+func (o *Operator) addressesOf(h *host, i *cloudtrail.Interface, add func(string)) {
+	add(i.PrivateIP)
+	add(i.PublicIP)
+	if i.PublicIP == "" && i.Allocation != "" {
+		o.allocated(h, i.Allocation, add)
 	}
 }
 
