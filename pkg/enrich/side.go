@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stackjoin/stackjoin/internal/members"
@@ -60,7 +61,8 @@ func (s *Side) Append(dst []byte) ([]byte, error) {
 	if !members.Valid(s.Value) {
 		return dst, fmt.Errorf("side record of %s: its value is no JSON", s.Position)
 	}
-	w := members.Writer{B: dst}
+	const around = 512 // more than most envelopes have beside their value
+	w := members.Writer{B: slices.Grow(dst, around+len(s.Value))}
 	w.Open('{')
 	w.Text("schema", SchemaSide)
 	w.Text("host", string(s.Host))

@@ -31,6 +31,13 @@ func (c *Cursor) Array(each func() error) error { return c.s.array(each) }
 // End is an error where anything but white space follows.
 func (c *Cursor) End() error { return c.s.end() }
 
+// Watch has each called with the name of every member that is stepped over, at any
+// depth, with its escapes if it has any. A name may be shown twice.
+func (c *Cursor) Watch(each func(name []byte)) { c.s.watch = each }
+
+// Escapes tells that a string that was stepped over, or a name, holds a backslash.
+func (c *Cursor) Escapes() bool { return c.s.escapes }
+
 // Control tells that a string that was stepped over holds a control byte, which JSON
 // does not allow.
 func (c *Cursor) Control() bool { return c.s.control }

@@ -46,3 +46,17 @@ func TestACursorTellsWhatIsNoJSON(t *testing.T) {
 		}
 	}
 }
+
+// Names at every depth are shown, in objects that are stepped over at a glance too.
+func TestACursorShowsTheNamesThatItStepsOver(t *testing.T) {
+	c := event.NewCursor([]byte(`[{"a":1,"b":"x"},{"c":{"d":[{"e\u0041":null}],"f":{"g":"h"}}}]`))
+	names := map[string]bool{}
+	c.Watch(func(name []byte) { names[string(name)] = true })
+	if _, err := c.Value(); err != nil || len(names) != 7 || !names["a"] || !names["b"] || !names["d"] || !names[`e\u0041`] || !names["g"] || !c.Escapes() {
+		t.Errorf("names %v, escapes %v: %v", names, c.Escapes(), err)
+	}
+	c = event.NewCursor([]byte(`{"a":"b"}`))
+	if _, err := c.Value(); err != nil || c.Escapes() {
+		t.Errorf("escapes where none are: %v", err)
+	}
+}

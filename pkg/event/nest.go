@@ -45,8 +45,12 @@ func (s *scanner) flat() bool {
 		return false
 	}
 	for i++; ; i++ { // at the quote of a name
+		start := i + 1
 		if i = closingQuote(b, i); i+2 >= len(b) || b[i+1] != ':' {
 			return false
+		}
+		if s.watch != nil {
+			s.watch(b[start:i])
 		}
 		if i += 2; b[i] == '"' {
 			if i = closingQuote(b, i); i+1 >= len(b) {
@@ -167,6 +171,9 @@ func (s *scanner) name() ([]byte, error) {
 	name, err := s.str()
 	if err != nil {
 		return nil, err
+	}
+	if s.watch != nil {
+		s.watch(name)
 	}
 	return name, s.expect(':', "a colon")
 }

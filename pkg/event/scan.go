@@ -28,10 +28,13 @@ type scanner struct {
 	i int
 	// control is set once a string held a raw control byte.
 	control bool
-	// escaped tells whether the string scanned last holds a backslash.
-	escaped bool
+	// escaped tells whether the string scanned last holds a backslash, escapes
+	// whether any did.
+	escaped, escapes bool
 	// keyAt is where the member name that key read last begins, quote and all.
 	keyAt int
+	// watch, unless nil, is shown the names of members.
+	watch func(name []byte)
 }
 
 func (s *scanner) fail(reason string) error {
@@ -97,7 +100,7 @@ func (s *scanner) str() ([]byte, error) {
 			s.i++
 			return s.b[start : s.i-1], nil
 		case c == '\\':
-			s.escaped = true
+			s.escaped, s.escapes = true, true
 			if err := s.escape(); err != nil {
 				return nil, err
 			}

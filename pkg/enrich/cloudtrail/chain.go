@@ -45,8 +45,14 @@ func (t *Table) Chain(r *Record) Chain { return t.ChainOf(actorOf(r)) }
 
 // ChainOf is Chain for the caller that a fact names.
 func (t *Table) ChainOf(a Actor) Chain {
-	c := Chain{Root: a}
-	seen := map[string]bool{}
+	var c Chain
+	t.follow(&c, a)
+	return c
+}
+
+// follow is ChainOf into c, whose hops' memory is used again.
+func (t *Table) follow(c *Chain, a Actor) {
+	*c = Chain{Root: a, Hops: c.Hops[:0]}
 	for {
 		if c.Login == nil {
 			c.Login = t.login(&c.Root)
@@ -55,18 +61,17 @@ func (t *Table) ChainOf(a Actor) Chain {
 		switch {
 		case issue == nil:
 			c.Gap = unexplained(&c.Root)
-			return c
-		case seen[issue.Subject]:
+			return
+		case slices.ContainsFunc(c.Hops, func(h Hop) bool { return h.KeyID == issue.Subject }):
 			c.Gap = ChainCycle
-			return c
+			return
 		case len(c.Hops) == maxHops:
 			c.Gap = ChainCut
-			return c
+			return
 		}
-		seen[issue.Subject] = true
 		c.Hops = append(c.Hops, Hop{KeyID: issue.Subject, Via: issue.Via, EventID: issue.EventID, Time: issue.Time, By: issue.Actor})
 		if issue.Via == "CreateAccessKey" {
-			return c
+			return
 		}
 		c.Root = issue.Actor
 	}

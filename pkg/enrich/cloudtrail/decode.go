@@ -31,7 +31,7 @@ const (
 )
 
 // Found is one thing that a message held: exactly one of Record, Object, Skipped and
-// Refused is set. Its bytes are valid until the function it was given to returns.
+// Refused is set. It is valid until the function it was given to returns.
 type Found struct {
 	Record *Record
 	Object *Object
@@ -73,14 +73,29 @@ type Object struct {
 // base64 and JSON within text at any level. It calls each in the order of the text,
 // and returns only the errors of each.
 func Decode(message []byte, limits Limits, each func(Found) error) error {
-	d := newDecoder(limits, defaultMessage, each)
+	var d decoder
+	d.begin(limits, defaultMessage, each)
 	return d.message(message, 0)
+}
+
+// Decoder decodes one message after another in the same memory. It is for one goroutine,
+// and its zero value is ready.
+type Decoder struct{ d decoder }
+
+// Decode is the function of that name.
+func (d *Decoder) Decode(message []byte, limits Limits, each func(Found) error) error {
+	if d.d.look.known.texts == nil {
+		d.d.look.known = newKnown()
+	}
+	d.d.begin(limits, defaultMessage, each)
+	return d.d.message(message, 0)
 }
 
 // Read is Decode for a file or a stream: it holds one value at a time. Its error is
 // that of r or of each; text that is cut or damaged is Refused instead.
 func Read(r io.Reader, limits Limits, each func(Found) error) error {
-	d := newDecoder(limits, defaultFile, each)
+	var d decoder
+	d.begin(limits, defaultFile, each)
 	plain, err := inflate(bufio.NewReaderSize(r, firstRead), &d.budget)
 	if err == nil {
 		return d.text(newWindow(plain, d.maxValue), 0)
@@ -95,18 +110,18 @@ type decoder struct {
 	each     func(Found) error
 	line     int64
 	number   int64
-	members  []member // of the object looked at last
+	look     look // at the object looked at last
+	record   Record
 }
 
-func newDecoder(l Limits, inflated int64, each func(Found) error) *decoder {
-	d := &decoder{maxValue: l.Value, budget: l.Inflated, each: each, line: 1, members: make([]member, 0, usualMembers)}
+func (d *decoder) begin(l Limits, inflated int64, each func(Found) error) {
+	d.maxValue, d.budget, d.each, d.line, d.number = l.Value, l.Inflated, each, 1, 0
 	if d.maxValue <= 0 {
 		d.maxValue = defaultValue
 	}
 	if d.budget <= 0 {
 		d.budget = inflated
 	}
-	return d
 }
 
 func (d *decoder) found(f Found) error {
@@ -218,6 +233,12 @@ func (d *decoder) list(w *window, depth int) error {
 
 // value reads one value and finds what is in it.
 func (d *decoder) value(w *window, depth int, inList bool) error {
+	if d.ahead(w) {
+		size := len(d.look.raw)
+		err := d.unwrapLook(depth)
+		w.pass(size)
+		return err
+	}
 	text, err := w.value()
 	switch {
 	case err == nil:
@@ -230,6 +251,13 @@ func (d *decoder) value(w *window, depth int, inList bool) error {
 	}
 	head, size := w.skip(inList)
 	return d.refuse("malformed", err, head, size)
+}
+
+// ahead looks at the object that comes next where all of the text is there, so that it
+// is stepped through once; false where there is none, or anything is wrong with it.
+func (d *decoder) ahead(w *window) bool {
+	text := w.buf[w.at:]
+	return w.ended && len(text) > 0 && text[0] == '{' && d.look.at(text) == nil && len(d.look.raw) <= d.maxValue
 }
 
 // recordsAhead tells {"Records":[ at the beginning of a value, as all files that

@@ -2,6 +2,7 @@ package cloudtrail
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"time"
@@ -47,6 +48,7 @@ type Enricher struct {
 	Geo        Geo    // nil for none
 	Labels     Labels // nil without
 	buf, line  []byte
+	last       answer // whose memory is used again, but for what a Summary has
 }
 
 // Place is where a record was read: a place in a topic, or in a file, where Number
@@ -82,11 +84,14 @@ type shapeLimit struct{ matches, text int }
 // between the tokens of a record of several lines. The error is only for an r that
 // Parse did not make.
 func (e *Enricher) Append(dst []byte, r *Record, at Place, ingested time.Time) ([]byte, Summary, error) {
-	redacted, paths, err := appendRedacted(e.buf[:0], r.Raw)
-	if err != nil {
-		return dst, Summary{}, fmt.Errorf("copy of record %s: %w", r.ID(), err)
+	redacted, paths := r.Raw, []string(nil)
+	if !r.plain {
+		var err error
+		if redacted, paths, err = appendRedacted(e.buf[:0], r.Raw); err != nil {
+			return dst, Summary{}, fmt.Errorf("copy of record %s: %w", r.ID(), err)
+		}
+		e.buf = redacted
 	}
-	e.buf = redacted
 	e.line = appendLine(e.line[:0], redacted)
 	if allowed(e.line) {
 		dst = append(dst, e.line...)
@@ -115,7 +120,14 @@ func (e *Enricher) Append(dst []byte, r *Record, at Place, ingested time.Time) (
 
 // allowed tells text that JSON may hold as it is, as all text of AWS's is.
 func allowed(line []byte) bool {
-	for _, c := range line {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(line); i += 8 {
+		if w := binary.LittleEndian.Uint64(line[i:]); (w-ones*' ')&^w&highs != 0 {
+			return false
+		}
+	}
+	for _, c := range line[i:] {
 		if c < ' ' {
 			return false
 		}
@@ -138,7 +150,10 @@ type answer struct {
 }
 
 func (e *Enricher) answer(r *Record, at Place) *answer {
-	a := &answer{record: r, id: r.ID(), at: at, chain: e.Facts.Chain(r), host: e.Facts.Host(r)}
+	a := &e.last
+	*a = answer{record: r, id: r.ID(), at: at, chain: a.chain, host: a.host, threats: a.threats[:0], labels: a.labels[:0]}
+	e.Facts.follow(&a.chain, actorOf(r))
+	e.Facts.host(&a.host, r)
 	if r.Time.IsZero() {
 		a.gap("time", TimeMissing)
 	}
@@ -168,7 +183,7 @@ func (e *Enricher) label(a *answer) {
 		addresses = append(addresses, a.host.Launcher.Actor.Source)
 	}
 	bucket := nodeOf(a.record.Request).get("bucketName").text()
-	a.labels = e.Labels.AppendLabels(nil, a.record.Account(), image, bucket, addresses...)
+	a.labels = e.Labels.AppendLabels(a.labels, a.record.Account(), image, bucket, addresses...)
 }
 
 func (a *answer) gap(question, reason string) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -48,6 +49,13 @@ func FuzzDecode(f *testing.F) {
 		if strings.Join(first, " ") != strings.Join(second, " ") {
 			t.Errorf("Decode finds %q, Read %q", first, second)
 		}
+		var d Decoder
+		for range 2 { // the second in the memory of the first
+			var again []string
+			if err := d.Decode(text, limits, collect(&again)); err != nil || !slices.Equal(again, first) {
+				t.Errorf("Decode finds %q, a Decoder %q: %v", first, again, err)
+			}
+		}
 		if len(first) == 0 && len(bytes.Trim(text, " \t\r\n,[]{}\xef\xbb\xbf\":Recods")) > 0 && !gzipped(text) {
 			t.Errorf("nothing is told of %q", text)
 		}
@@ -63,6 +71,9 @@ func check(t *testing.T, r *Record) {
 	}
 	if _, err := Parse(out); err != nil {
 		t.Errorf("the copy of %s is no record: %v", r.Raw, err)
+	}
+	if r.plain && !bytes.Equal(out, r.Raw) {
+		t.Errorf("%s has secrets and is plain", r.Raw)
 	}
 	if again, paths, _ := appendRedacted(nil, out); !bytes.Equal(again, out) || len(paths) > 0 {
 		t.Errorf("the copy %s is redacted again to %s: %q", out, again, paths)

@@ -23,11 +23,17 @@ type Host struct {
 
 // Host finds the instance behind a call, and its launch.
 func (t *Table) Host(r *Record) (h Host) {
+	t.host(&h, r)
+	return h
+}
+
+// host is Host into h, the memory of whose hops is used again.
+func (t *Table) host(h *Host, r *Record) {
+	*h = Host{Behind: Chain{Hops: h.Behind.Hops[:0]}}
 	h.ID, h.Proof = t.Instance(r)
 	if h.ID != "" && h.Proof != ProofSessionName {
 		h.launch(t, r.Account())
 	}
-	return h
 }
 
 // HostOf is what facts tell of an instance that is known by other means than a call.
@@ -40,7 +46,7 @@ func (t *Table) HostOf(instance, account string, proof InstanceProof) Host {
 func (h *Host) launch(t *Table, account string) {
 	h.Launch, h.Launcher = t.Launch(h.ID, account)
 	if h.Launcher != nil {
-		h.Behind = t.ChainOf(h.Launcher.Actor)
+		t.follow(&h.Behind, h.Launcher.Actor)
 	}
 }
 

@@ -38,31 +38,31 @@ type Issuer struct{ Type, PrincipalID, ARN, AccountID, UserName string }
 // Scope is inScopeOf: to what the credentials were issued.
 type Scope struct{ IssuerType, CredentialsIssuedTo, SourceARN, SourceAccount string }
 
-func identityOf(n node) (id Identity) {
+func identityOf(n node, known *known) (id Identity) {
 	n.each(func(name []byte, v node) {
 		switch string(name) {
 		case "type":
-			id.Type = v.text()
+			id.Type = known.text(v)
 		case "principalId":
-			id.PrincipalID = v.text()
+			id.PrincipalID = known.text(v)
 		case "arn":
-			id.ARN = v.text()
+			id.ARN = known.text(v)
 		case "accountId":
-			id.AccountID = v.text()
+			id.AccountID = known.text(v)
 		case "accessKeyId":
-			id.AccessKeyID = v.text()
+			id.AccessKeyID = known.text(v)
 		case "userName":
-			id.UserName = v.text()
+			id.UserName = known.text(v)
 		case "invokedBy":
-			id.InvokedBy = v.text()
+			id.InvokedBy = known.text(v)
 		case "identityProvider":
-			id.IdentityProvider = v.text()
+			id.IdentityProvider = known.text(v)
 		case "credentialId":
-			id.CredentialID = v.text()
+			id.CredentialID = known.text(v)
 		case "sessionContext":
-			id.session(v)
+			id.session(v, known)
 		case "inScopeOf":
-			id.InScopeOf = scopeOf(v)
+			id.InScopeOf = scopeOf(v, known)
 		case "onBehalfOf":
 			id.OnBehalfOf = v.get("userId").text()
 		}
@@ -71,18 +71,17 @@ func identityOf(n node) (id Identity) {
 }
 
 // session reads sessionContext.
-func (id *Identity) session(n node) {
+func (id *Identity) session(n node, known *known) {
 	n.each(func(name []byte, v node) {
 		switch string(name) {
 		case "sessionIssuer":
-			id.Issuer = issuerOf(v)
+			id.Issuer = issuerOf(v, known)
 		case "attributes":
-			id.SessionCreated, _, _ = when(v.get("creationDate"))
-			id.MFA = v.get("mfaAuthenticated").truth()
+			id.attributes(v)
 		case "sourceIdentity":
-			id.SourceIdentity = v.text()
+			id.SourceIdentity = known.text(v)
 		case "ec2RoleDelivery":
-			id.EC2RoleDelivery = v.text()
+			id.EC2RoleDelivery = known.text(v)
 		case "webIdFederationData":
 			if id.IdentityProvider == "" {
 				id.IdentityProvider = v.get("federatedProvider").text()
@@ -91,29 +90,50 @@ func (id *Identity) session(n node) {
 	})
 }
 
-func issuerOf(n node) (i Issuer) {
+// attributes reads those of a session.
+func (id *Identity) attributes(n node) {
+	n.each(func(name []byte, v node) {
+		switch string(name) {
+		case "creationDate":
+			id.SessionCreated, _, _ = when(v)
+		case "mfaAuthenticated":
+			id.MFA = v.truth()
+		}
+	})
+}
+
+func issuerOf(n node, known *known) (i Issuer) {
 	n.each(func(name []byte, v node) {
 		switch string(name) {
 		case "type":
-			i.Type = v.text()
+			i.Type = known.text(v)
 		case "principalId":
-			i.PrincipalID = v.text()
+			i.PrincipalID = known.text(v)
 		case "arn":
-			i.ARN = v.text()
+			i.ARN = known.text(v)
 		case "accountId":
-			i.AccountID = v.text()
+			i.AccountID = known.text(v)
 		case "userName":
-			i.UserName = v.text()
+			i.UserName = known.text(v)
 		}
 	})
 	return i
 }
 
-func scopeOf(n node) Scope {
-	return Scope{
-		IssuerType: n.get("issuerType").text(), CredentialsIssuedTo: n.get("credentialsIssuedTo").text(),
-		SourceARN: n.get("sourceArn").text(), SourceAccount: n.get("sourceAccount").text(),
-	}
+func scopeOf(n node, known *known) (s Scope) {
+	n.each(func(name []byte, v node) {
+		switch string(name) {
+		case "issuerType":
+			s.IssuerType = known.text(v)
+		case "credentialsIssuedTo":
+			s.CredentialsIssuedTo = known.text(v)
+		case "sourceArn":
+			s.SourceARN = known.text(v)
+		case "sourceAccount":
+			s.SourceAccount = known.text(v)
+		}
+	})
+	return s
 }
 
 // SessionName is what the caller named its session: the part of principalId after

@@ -18,6 +18,9 @@ func nodeOf(text []byte) node {
 	if len(text) > 0 && (text[0] == '{' || text[0] == '[') {
 		return node{event.Value{Raw: text}}
 	}
+	if len(text) == 0 {
+		return node{}
+	}
 	c := event.NewCursor(text)
 	v, err := c.Value()
 	if err != nil {

@@ -1,12 +1,11 @@
 package cloudtrail
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"time"
-
-	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
 // Record is one CloudTrail record: a view of the members that joins ask about, and
@@ -31,21 +30,19 @@ type Record struct {
 	ReadOnly, Management Truth
 	// FromConsole tells that the call was made with a console session.
 	FromConsole          bool
-	RequestID, SharedID  string
 	VPCEndpointID        string
 	VPCEndpointAccountID string
-	Resources            []Resource
 	TLS                  TLS
 	Additional           Additional
-	// Request, Response and ServiceEvent are requestParameters, responseElements
-	// and serviceEventDetails; nil for null.
-	Request, Response, ServiceEvent []byte
+	// Request and Response are requestParameters and responseElements; nil for null.
+	Request, Response []byte
 	// Odd names what is out of order: see docs/cloudtrail.md.
 	Odd []string
-}
 
-// Resource is one of the resources that a record names.
-type Resource struct{ AccountID, Type, ARN string }
+	id string // what ID returns, empty where it is to be made
+	// plain tells that nothing in Raw may have to be masked.
+	plain bool
+}
 
 // TLS is tlsDetails. Host is the name that the caller asked for.
 type TLS struct{ Version, Cipher, Host string }
@@ -62,49 +59,22 @@ type Additional struct {
 // Parse looks at one record. The error is a *event.SyntaxError for bytes that are
 // no JSON object, and nothing else is one.
 func Parse(raw []byte) (*Record, error) {
-	c := event.NewCursor(raw)
-	c.Peek()
-	start := c.Offset()
-	all := make([]member, 0, usualMembers)
-	err := c.Object(func(name []byte) error {
-		v, err := c.Value()
-		all = append(all, member{name, node{v}})
-		return err
-	})
-	end := c.Offset()
+	var l look
+	err := l.at(raw)
 	if err == nil {
-		err = c.End()
+		err = l.end
 	}
 	if err != nil {
 		return nil, fmt.Errorf("a CloudTrail record: %w", err)
 	}
-	return recordOf(raw[start:end], all), nil
+	r := &Record{}
+	l.record(r)
+	return r, nil
 }
 
-// usualMembers is how many members a record has, most often.
-const usualMembers = 32
-
-// member is a member of an object.
-type member struct {
-	name []byte
-	v    node
-}
-
-// recordOf makes a Record of the object raw, whose members are all.
-func recordOf(raw []byte, all []member) *Record {
-	r := &Record{Raw: raw}
-	var times [3]node
-	for _, m := range all {
-		r.member(m.name, m.v, &times)
-	}
-	r.time(times)
-	r.check()
-	return r
-}
-
-func (r *Record) member(name []byte, v node, times *[3]node) {
+func (r *Record) member(name []byte, v node, times *[3]node, known *known) {
 	if field := r.field(name); field != nil {
-		*field = v.text()
+		*field = known.text(v)
 		return
 	}
 	switch string(name) {
@@ -115,36 +85,32 @@ func (r *Record) member(name []byte, v node, times *[3]node) {
 	case "p_event_time":
 		times[2] = v
 	case "recipientAccountId":
-		r.AccountID = v.text()
+		r.AccountID = known.text(v)
 		r.odd("account_number", !v.isText() && r.AccountID != "")
 	case "sourceIPAddress":
-		r.Source = sourceOf(v.text())
+		r.Source = sourceOf(known.text(v))
 	case "userIdentity":
-		r.Identity = identityOf(v)
+		r.Identity = identityOf(v, known)
 	case "readOnly":
 		r.ReadOnly = v.truth()
 	case "managementEvent":
 		r.Management = v.truth()
 	case "sessionCredentialFromConsole":
 		r.FromConsole = v.truth() == True
-	case "resources":
-		r.Resources = resourcesOf(v)
 	default:
-		r.composite(name, v)
+		r.composite(name, v, known)
 	}
 }
 
 // composite keeps the members that are objects.
-func (r *Record) composite(name []byte, v node) {
+func (r *Record) composite(name []byte, v node, known *known) {
 	switch string(name) {
 	case "requestParameters":
 		r.Request = v.raw()
 	case "responseElements":
 		r.Response = v.raw()
-	case "serviceEventDetails":
-		r.ServiceEvent = v.raw()
 	case "tlsDetails":
-		r.TLS = TLS{Version: v.get("tlsVersion").text(), Cipher: v.get("cipherSuite").text(), Host: v.get("clientProvidedHostHeader").text()}
+		r.TLS = tlsOf(v, known)
 	case "additionalEventData":
 		r.Additional = additionalOf(v)
 	}
@@ -173,10 +139,6 @@ func (r *Record) field(name []byte) *string {
 		return &r.ErrorCode
 	case "errorMessage":
 		return &r.ErrorMessage
-	case "requestID":
-		return &r.RequestID
-	case "sharedEventID":
-		return &r.SharedID
 	case "vpcEndpointId":
 		return &r.VPCEndpointID
 	case "vpcEndpointAccountId":
@@ -185,15 +147,18 @@ func (r *Record) field(name []byte) *string {
 	return nil
 }
 
-func resourcesOf(n node) (all []Resource) {
-	for _, e := range n.elements() {
-		arn := e.get("ARN").text()
-		if arn == "" {
-			arn = e.get("arn").text()
+func tlsOf(n node, known *known) (t TLS) {
+	n.each(func(name []byte, v node) {
+		switch string(name) {
+		case "tlsVersion":
+			t.Version = known.text(v)
+		case "cipherSuite":
+			t.Cipher = known.text(v)
+		case "clientProvidedHostHeader":
+			t.Host = known.text(v)
 		}
-		all = append(all, Resource{e.get("accountId").text(), e.get("type").text(), arn})
-	}
-	return all
+	})
+	return t
 }
 
 func additionalOf(n node) (a Additional) {
@@ -218,6 +183,9 @@ func additionalOf(n node) (a Additional) {
 // It is the key by which copies are recognised. A record without eventID is named by
 // its bytes.
 func (r *Record) ID() string {
+	if r.id != "" {
+		return r.id
+	}
 	if r.EventID == "" {
 		sum := sha256.Sum256(r.Raw)
 		return "sha256:" + hex.EncodeToString(sum[:16])
@@ -237,5 +205,5 @@ func (r *Record) Account() string {
 // Failed tells that the call did not do what it asked for. A failed console login
 // has no errorCode.
 func (r *Record) Failed() bool {
-	return r.ErrorCode != "" || r.ErrorMessage != "" || nodeOf(r.Response).get("ConsoleLogin").text() == "Failure"
+	return r.ErrorCode != "" || r.ErrorMessage != "" || bytes.Contains(r.Response, []byte("ConsoleLogin")) && nodeOf(r.Response).get("ConsoleLogin").text() == "Failure"
 }

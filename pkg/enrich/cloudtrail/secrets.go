@@ -26,28 +26,53 @@ func secretNames() []string {
 
 // isSecret tells the name of a member that holds a secret.
 func isSecret(name []byte) bool {
+	known := secrets()
+	if !known.mayBe(name) {
+		return false
+	}
 	var buf [32]byte
 	folded := buf[:0]
 	for _, c := range name {
-		switch {
-		case c == '-' || c == '_':
+		if c == '-' || c == '_' {
 			continue
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
 		}
 		if len(folded) == len(buf) {
 			return false
 		}
-		folded = append(folded, c)
+		folded = append(folded, lower(c))
 	}
-	_, secret := secrets()[string(folded)]
+	_, secret := known.names[string(folded)]
 	return secret
 }
 
-var secrets = sync.OnceValue(func() map[string]struct{} { //nolint:gochecknoglobals // set once, to what never changes
-	set := map[string]struct{}{}
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
+
+// secretSet is the names of secrets, and by the first letter of each a bit for its last,
+// which most other names have not together.
+type secretSet struct {
+	names map[string]struct{}
+	ends  [256]uint32
+}
+
+// mayBe tells whether a name is worth a second look.
+func (s *secretSet) mayBe(name []byte) bool {
+	if len(name) == 0 {
+		return false
+	}
+	first, last := name[0], name[len(name)-1]
+	return first == '-' || first == '_' || last == '-' || last == '_' || s.ends[lower(first)]&(1<<(lower(last)&31)) != 0
+}
+
+var secrets = sync.OnceValue(func() *secretSet { //nolint:gochecknoglobals // set once, to what never changes
+	set := &secretSet{names: map[string]struct{}{}}
 	for _, name := range secretNames() {
-		set[name] = struct{}{}
+		set.names[name] = struct{}{}
+		set.ends[name[0]] |= 1 << (name[len(name)-1] & 31)
 	}
 	return set
 })

@@ -94,15 +94,13 @@ func (s *shape) notice(name []byte) *node {
 	return &s.other
 }
 
-// shapeOf looks at the object raw, and leaves its members in d.members.
-func (d *decoder) shapeOf(raw []byte) *shape {
-	s := &shape{raw: raw}
-	d.members = d.members[:0]
-	nodeOf(raw).each(func(name []byte, v node) {
-		d.members = append(d.members, member{name, v})
-		*s.field(name) = v
-		s.row = s.row || string(name) == "columns" || string(name) == "diffResults" || string(name) == "snapshot"
-	})
+// shape tells apart what was looked at last.
+func (l *look) shape() *shape {
+	s := &shape{raw: l.raw}
+	for _, m := range l.members {
+		*s.field(m.name) = m.v
+		s.row = s.row || string(m.name) == "columns" || string(m.name) == "diffResults" || string(m.name) == "snapshot"
+	}
 	return s
 }
 
@@ -114,6 +112,24 @@ func (s *shape) isRecord() bool {
 		return versioned && identified
 	}
 	return versioned || identified || s.userIdentity.isObject() || strings.HasSuffix(s.eventSource.text(), ".amazonaws.com")
+}
+
+// isRecord tells a record that has what AWS's own have, and nothing that a notification
+// has; shape.isRecord tells the others.
+func (l *look) isRecord() bool {
+	n := 0
+	for _, m := range l.members {
+		switch string(m.name) {
+		case "eventVersion", "eventName", "eventID":
+			if !m.v.isText() || len(m.v.v.Raw) == 0 {
+				return false
+			}
+			n++
+		case "Records", "s3", "kinesis":
+			return false
+		}
+	}
+	return n == 3
 }
 
 // unwrap finds what one JSON value holds.
@@ -129,7 +145,18 @@ func (d *decoder) unwrap(raw []byte, depth int) error {
 	case !n.isObject():
 		return d.refuse("malformed", errUnknown, raw, int64(len(raw)))
 	}
-	s := d.shapeOf(raw)
+	if err := d.look.at(raw); err != nil {
+		return d.refuse("malformed", err, raw, int64(len(raw)))
+	}
+	return d.unwrapLook(depth)
+}
+
+// unwrapLook is unwrap for the object looked at last.
+func (d *decoder) unwrapLook(depth int) error {
+	if d.look.isRecord() { // nearly always
+		return d.recorded()
+	}
+	s := d.look.shape()
 	switch {
 	case s.records.isArray():
 		return d.all(s.records, depth)
@@ -138,15 +165,21 @@ func (d *decoder) unwrap(raw []byte, depth int) error {
 	case s.kinesis.isObject():
 		return d.base64(s.kinesis.get("data"), s.raw, depth)
 	case s.isRecord():
-		return d.found(Found{Record: recordOf(raw, d.members)})
+		return d.recorded()
 	case s.detailType.isText():
 		return d.eventBridge(s, depth)
 	case s.logEvents.isArray(), s.messageType.isText():
 		return d.logs(s, depth)
 	case s.row:
-		return d.row(raw)
+		return d.row(s.raw)
 	}
 	return d.notice(s, depth)
+}
+
+// recorded finds the record that was looked at last.
+func (d *decoder) recorded() error {
+	d.look.record(&d.record)
+	return d.found(Found{Record: &d.record})
 }
 
 // notice reads notifications and other small envelopes.
@@ -218,7 +251,7 @@ func (d *decoder) eventBridge(s *shape, depth int) error {
 	if object := s.detail.get("object"); object.isObject() && strings.HasPrefix(s.detailType.text(), "Object ") {
 		return d.object(s.detail.get("bucket", "name").text(), object, false, s)
 	}
-	if s.detail.isObject() && d.shapeOf(s.detail.v.Raw).isRecord() {
+	if s.detail.isObject() && d.look.at(s.detail.v.Raw) == nil && d.look.shape().isRecord() {
 		return d.unwrap(s.detail.v.Raw, depth+1)
 	}
 	return d.skipped("other_event")

@@ -54,6 +54,7 @@ type Router struct {
 	lasts lasting
 	count map[string]int64 // since Count was last called
 
+	decoder  cloudtrail.Decoder
 	enricher cloudtrail.Enricher
 	line     []byte
 }

@@ -19,7 +19,7 @@ import (
 // trail takes a message of CloudTrail's: what its records state becomes facts, each
 // record is told once, and goes to the host whose credentials made the call.
 func (r *Router) trail(in *enrich.Input, called func(*enrich.Call) error, out *enrich.Out) error {
-	return wrap(cloudtrail.Decode(in.Value, cloudtrail.Limits{}, func(f cloudtrail.Found) error {
+	return wrap(r.decoder.Decode(in.Value, cloudtrail.Limits{}, func(f cloudtrail.Found) error {
 		switch {
 		case f.Record != nil:
 			return r.call(in, &f, called, out)
