@@ -48,7 +48,7 @@ func (l *look) at(text []byte) error {
 	l.cursor.Peek()
 	start := l.cursor.Offset()
 	if err := l.cursor.Object(l.take); err != nil {
-		return err //nolint:wrapcheck // the callers say of what
+		return err
 	}
 	l.raw = text[start:l.cursor.Offset()]
 	l.plain = l.plain && !l.cursor.Escapes()
