@@ -16,6 +16,7 @@ import (
 
 	"github.com/stackjoin/stackjoin/internal/enricherconf"
 	"github.com/stackjoin/stackjoin/internal/ingest"
+	"github.com/stackjoin/stackjoin/internal/kafkacodec"
 	"github.com/stackjoin/stackjoin/internal/logging"
 )
 
@@ -90,7 +91,7 @@ func (f *ingestFlags) run(ctx context.Context, std streams) error {
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)
 	}
-	client, err := kgo.NewClient(append(options, kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))...)
+	client, err := kgo.NewClient(append(options, kgo.ProducerBatchCompression(kafkacodec.Zstd()...))...)
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/stackjoin/stackjoin/internal/kafkacodec"
 	"github.com/stackjoin/stackjoin/pkg/enrich"
 	"github.com/stackjoin/stackjoin/pkg/enrich/state"
 	"github.com/stackjoin/stackjoin/pkg/enrich/stream"
@@ -62,7 +63,7 @@ type Share struct {
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	client, err := kgo.NewClient(append(cfg.Connection[:len(cfg.Connection):len(cfg.Connection)],
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))...)
+		kgo.ProducerBatchCompression(kafkacodec.Zstd()...))...)
 	if err != nil {
 		return Report{}, fmt.Errorf("reshard: %w", err)
 	}

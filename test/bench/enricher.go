@@ -12,10 +12,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/stackjoin/stackjoin/internal/kafkacodec"
 	"github.com/stackjoin/stackjoin/internal/loggertest"
 )
 
@@ -408,7 +408,7 @@ func copierChild(ctx context.Context, args []string) error {
 	}
 	session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(args[0]), kgo.ConsumerGroup("copier-"+args[1]), kgo.ConsumeTopics(args[2]),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
-		kgo.TransactionalID("copier-"+args[1]), kgo.ProducerBatchCompression(kgo.ZstdCompression().WithLevel(int(zstd.SpeedFastest))), kgo.FetchMaxBytes(copyBytes),
+		kgo.TransactionalID("copier-"+args[1]), kgo.ProducerBatchCompression(kafkacodec.Zstd()...), kgo.FetchMaxBytes(copyBytes),
 		kgo.FetchMaxPartitionBytes(copyBytes/4), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
 	if err != nil {
 		return fmt.Errorf("copier: %w", err)

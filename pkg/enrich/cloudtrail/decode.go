@@ -73,9 +73,7 @@ type Object struct {
 // base64 and JSON within text at any level. It calls each in the order of the text,
 // and returns only the errors of each.
 func Decode(message []byte, limits Limits, each func(Found) error) error {
-	var d decoder
-	d.begin(limits, defaultMessage, each)
-	return d.message(message, 0)
+	return new(decoder).decode(message, limits, each)
 }
 
 // Decoder decodes one message after another in the same memory. It is for one goroutine,
@@ -87,8 +85,7 @@ func (d *Decoder) Decode(message []byte, limits Limits, each func(Found) error) 
 	if d.d.look.known.texts == nil {
 		d.d.look.known = newKnown()
 	}
-	d.d.begin(limits, defaultMessage, each)
-	return d.d.message(message, 0)
+	return d.d.decode(message, limits, each)
 }
 
 // Read is Decode for a file or a stream: it holds one value at a time. Its error is
@@ -112,6 +109,11 @@ type decoder struct {
 	number   int64
 	look     look // at the object looked at last
 	record   Record
+}
+
+func (d *decoder) decode(message []byte, limits Limits, each func(Found) error) error {
+	d.begin(limits, defaultMessage, each)
+	return d.message(message, 0)
 }
 
 func (d *decoder) begin(l Limits, inflated int64, each func(Found) error) {

@@ -2,7 +2,6 @@ package cloudtrail
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"time"
@@ -93,7 +92,7 @@ func (e *Enricher) Append(dst []byte, r *Record, at Place, ingested time.Time) (
 		e.buf = redacted
 	}
 	e.line = appendLine(e.line[:0], redacted)
-	if allowed(e.line) {
+	if r.clean && utf8.Valid(e.line) { // as all text of AWS's is
 		dst = append(dst, e.line...)
 	} else {
 		dst = event.AppendMended(dst, e.line)
@@ -116,23 +115,6 @@ func (e *Enricher) Append(dst []byte, r *Record, at Place, ingested time.Time) (
 		summary.Instance = a.host.ID
 	}
 	return append(dst, '}'), summary, nil
-}
-
-// allowed tells text that JSON may hold as it is, as all text of AWS's is.
-func allowed(line []byte) bool {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	i := 0
-	for ; i+8 <= len(line); i += 8 {
-		if w := binary.LittleEndian.Uint64(line[i:]); (w-ones*' ')&^w&highs != 0 {
-			return false
-		}
-	}
-	for _, c := range line[i:] {
-		if c < ' ' {
-			return false
-		}
-	}
-	return utf8.Valid(line)
 }
 
 // answer is what is known of one record.

@@ -6,8 +6,12 @@ import (
 	"github.com/stackjoin/stackjoin/pkg/event"
 )
 
-// usualMembers is how many members a record has, most often.
-const usualMembers = 32
+// usualMembers is how many members a record has, most often, mostMembers for how many
+// memory is kept: a hostile object's is given back.
+const (
+	usualMembers = 32
+	mostMembers  = 1 << 10
+)
 
 // member is a member of an object.
 type member struct {
@@ -23,8 +27,6 @@ type look struct {
 	// plain tells that no member at any depth has the name of a secret, and that no text
 	// has escapes, behind which there may be one.
 	plain bool
-	// end is what is wrong behind the object.
-	end   error
 	known known
 
 	cursor event.Cursor
@@ -41,6 +43,8 @@ func (l *look) at(text []byte) error {
 			l.members = append(l.members, member{name, node{v}})
 			return err
 		}
+	}
+	if l.members == nil || cap(l.members) > mostMembers {
 		l.members = make([]member, 0, usualMembers)
 	}
 	l.members, l.plain, l.cursor = l.members[:0], true, event.NewCursor(text)
@@ -52,13 +56,12 @@ func (l *look) at(text []byte) error {
 	}
 	l.raw = text[start:l.cursor.Offset()]
 	l.plain = l.plain && !l.cursor.Escapes()
-	l.end = l.cursor.End()
 	return nil
 }
 
 // record makes the object a Record.
 func (l *look) record(r *Record) {
-	*r = Record{Raw: l.raw, Odd: r.Odd[:0], plain: l.plain}
+	*r = Record{Raw: l.raw, Odd: r.Odd[:0], plain: l.plain, clean: !l.cursor.Control()}
 	var times [3]node
 	for _, m := range l.members {
 		r.member(m.name, m.v, &times, &l.known)
@@ -66,7 +69,7 @@ func (l *look) record(r *Record) {
 	r.time(times)
 	r.check()
 	if r.EventID != "" {
-		r.id = r.EventID + "/" + r.Account()
+		r.id = r.ID()
 	}
 }
 

@@ -15,11 +15,11 @@ type node struct{ v event.Value }
 // nodeOf is the value that text holds, which has been checked to be one, without
 // white space around it.
 func nodeOf(text []byte) node {
-	if len(text) > 0 && (text[0] == '{' || text[0] == '[') {
-		return node{event.Value{Raw: text}}
-	}
-	if len(text) == 0 {
+	switch {
+	case len(text) == 0:
 		return node{}
+	case text[0] == '{' || text[0] == '[':
+		return node{event.Value{Raw: text}}
 	}
 	c := event.NewCursor(text)
 	v, err := c.Value()

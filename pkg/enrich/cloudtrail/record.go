@@ -40,8 +40,9 @@ type Record struct {
 	Odd []string
 
 	id string // what ID returns, empty where it is to be made
-	// plain tells that nothing in Raw may have to be masked.
-	plain bool
+	// plain tells that nothing in Raw may have to be masked, clean that no text in it has
+	// a control byte.
+	plain, clean bool
 }
 
 // TLS is tlsDetails. Host is the name that the caller asked for.
@@ -62,7 +63,7 @@ func Parse(raw []byte) (*Record, error) {
 	var l look
 	err := l.at(raw)
 	if err == nil {
-		err = l.end
+		err = l.cursor.End()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("a CloudTrail record: %w", err)

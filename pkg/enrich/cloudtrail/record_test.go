@@ -295,3 +295,15 @@ func TestNamesOfSecretsAreKnownInEverySpelling(t *testing.T) {
 		}
 	}
 }
+
+// Bytes that JSON does not allow are mended, white space between tokens is left.
+func TestARecordOfBytesThatJSONDoesNotAllowIsWrittenAsJSON(t *testing.T) {
+	e := &Enricher{Facts: NewTable(0)}
+	for odd, want := range map[string]string{"\x01": `"userAgent":	"a\u0001b"`, "\t": `"userAgent":	"a\tb"`, "\xff": `"userAgent":	"a\\xffb"`, "": `"userAgent":	"ab"`} {
+		r := parsed(t, `{"eventID":"e","eventName":"n","userAgent":	"a`+odd+`b"}`)
+		line, _, err := e.Append(nil, r, Place{}, r.Time)
+		if err != nil || !json.Valid(line) || !bytes.Contains(line, []byte(want)) {
+			t.Errorf("%q becomes %s, want %s: %v", odd, line, want, err)
+		}
+	}
+}

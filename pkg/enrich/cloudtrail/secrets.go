@@ -33,31 +33,30 @@ func isSecret(name []byte) bool {
 	var buf [32]byte
 	folded := buf[:0]
 	for _, c := range name {
-		if c == '-' || c == '_' {
+		switch {
+		case c == '-' || c == '_':
 			continue
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
 		}
 		if len(folded) == len(buf) {
 			return false
 		}
-		folded = append(folded, lower(c))
+		folded = append(folded, c)
 	}
 	_, secret := known.names[string(folded)]
 	return secret
 }
 
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
-}
-
-// secretSet is the names of secrets, and by the first letter of each a bit for its last,
-// which most other names have not together.
+// secretSet is the names of secrets, and by the first byte of each, in either case, a bit
+// for its last, which most other names have not together.
 type secretSet struct {
 	names map[string]struct{}
 	ends  [256]uint32
 }
+
+// bit is the same for a letter in either case.
+func bit(last byte) uint32 { return 1 << (last & 31) }
 
 // mayBe tells whether a name is worth a second look.
 func (s *secretSet) mayBe(name []byte) bool {
@@ -65,14 +64,16 @@ func (s *secretSet) mayBe(name []byte) bool {
 		return false
 	}
 	first, last := name[0], name[len(name)-1]
-	return first == '-' || first == '_' || last == '-' || last == '_' || s.ends[lower(first)]&(1<<(lower(last)&31)) != 0
+	return first == '-' || first == '_' || last == '-' || last == '_' || s.ends[first]&bit(last) != 0
 }
 
 var secrets = sync.OnceValue(func() *secretSet { //nolint:gochecknoglobals // set once, to what never changes
 	set := &secretSet{names: map[string]struct{}{}}
 	for _, name := range secretNames() {
 		set.names[name] = struct{}{}
-		set.ends[name[0]] |= 1 << (name[len(name)-1] & 31)
+		for _, first := range []byte{name[0], name[0] - 'a' + 'A'} {
+			set.ends[first] |= bit(name[len(name)-1])
+		}
 	}
 	return set
 })
