@@ -14,7 +14,7 @@ func TestTheRateFindsAShare(t *testing.T) {
 		for _, share := range []int{64 << 10, 256 << 10, 768 << 10} {
 			var p pacer
 			l := laneName{"s", "k"}
-			const size, seconds = 16 << 10, 60
+			const size, seconds = 16 << 10, 600 // so long that no draw of waits decides
 			taken, refused, bucket, last := 0, 0, float64(share), time.Now()
 			for end := time.Now().Add(seconds * time.Second); time.Now().Before(end); {
 				time.Sleep(max(time.Until(p.notBefore(l)), time.Millisecond))
